@@ -1,1 +1,1 @@
-"""The embedded stack for the demo and the tests: ledger, Azurite, Functions host, scenario. Nothing deployed imports it."""
+"""The embedded stack for the demo and the tests. Nothing that is deployed imports it."""

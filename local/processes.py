@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,7 +52,9 @@ class Child:
         deadline = time.monotonic() + timeout
         while not is_ready(self):
             if self.exit_code is not None:
-                raise ProcessError(f"{self.name} ended with exit code {self.exit_code}; its log ends:\n{self.log_tail()}")
+                raise ProcessError(
+                    f"{self.name} ended with exit code {self.exit_code}; its log ends:\n{self.log_tail()}"
+                )
             if time.monotonic() > deadline:
                 raise ProcessError(f"{self.name} was not ready after {timeout:.0f} s; its log ends:\n{self.log_tail()}")
             time.sleep(0.02)
@@ -146,7 +147,8 @@ def stop_when_orphaned(stop: Callable[[], None]) -> None:
     """Called by a child of this package: call `stop` once the parent has gone (end-of-file on standard input)."""
 
     def watch() -> None:
-        while sys.stdin.buffer.read(4096):
+        # Not sys.stdin: its lock, held by this thread at exit, would abort the interpreter.
+        while os.read(0, 4096):
             pass
         stop()
 

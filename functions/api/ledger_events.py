@@ -1,0 +1,117 @@
+"""POST /api/ledger-events: takes a batch of CloudEvents from the relay and answers an outcome for each event.
+
+The contract is docs/contract.md. A fault of the batch is the sender's (4xx); a fault of one event is its outcome
+`rejected`, and touches no other.
+"""
+
+import re
+from http import HTTPStatus
+from typing import Any, Literal
+
+import azure.functions as func
+import msgspec
+
+from functions.api.answers import RequestError, decoded, json_answer
+from functions.api.routes import Parts, answering
+from functions.leasing import transactions
+from functions.leasing.car import Decision, LedgerEvent
+from functions.leasing.outcomes import Outcome
+from functions.settings import shown
+
+CONTENT_TYPE = "application/cloudevents-batch+json"
+EVENT_TYPE = "bigchaindb.transaction.committed"
+MAX_BODY_BYTES = 1_048_576
+MAX_EVENTS = 500
+SEQUENCE = re.compile(r"\d{12}-\d{6}")
+
+
+class CloudEvent(msgspec.Struct, frozen=True):
+    """One event in the batch: CloudEvents 1.0 with the extensions sequence and partitionkey."""
+
+    specversion: Literal["1.0"]
+    id: str
+    source: str
+    type: str
+    subject: str = ""
+    partitionkey: str = ""
+    sequence: str = ""
+    datacontenttype: str = "application/json"
+    data: Any = None
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What became of one event."""
+
+    id: str
+    outcome: Outcome
+    detail: str
+
+
+class Results(msgspec.Struct, frozen=True):
+    """The answer: one result an event, in the order of the batch."""
+
+    results: list[Result]
+
+
+def blueprint(parts: Parts) -> func.Blueprint:
+    """The route of the relay's events."""
+    routes = func.Blueprint()  # type: ignore[no-untyped-call]
+
+    @routes.route("ledger-events", methods=["POST"])
+    @answering
+    async def ledger_events(req: func.HttpRequest) -> func.HttpResponse:
+        batch = read_batch(req.headers.get("content-type", ""), req.get_body())
+        read = [read_event(event, parts.settings.event_source) for event in batch]
+        events = [event for event in read if isinstance(event, LedgerEvent)]
+        decisions = iter(await parts.recording.apply(events))
+        results = []
+        for sent, event in zip(batch, read, strict=True):
+            decision = next(decisions) if isinstance(event, LedgerEvent) else event
+            results.append(Result(sent.id, decision.outcome, decision.detail))
+        return json_answer(Results(results))
+
+    return routes
+
+
+def read_batch(content_type: str, body: bytes) -> list[CloudEvent]:
+    """The events in a request. Raises RequestError: 415, 413, or 400 with the path of the fault."""
+    if content_type.partition(";")[0].strip().lower() != CONTENT_TYPE:
+        raise RequestError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the content type is {shown(content_type)}; it must be {CONTENT_TYPE}"
+        )
+    if len(body) > MAX_BODY_BYTES:
+        raise RequestError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body has {len(body)} bytes; at most {MAX_BODY_BYTES} are taken"
+        )
+    events = decoded(body, list[CloudEvent])
+    if len(events) > MAX_EVENTS:
+        raise RequestError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the batch has {len(events)} events; at most {MAX_EVENTS} are taken"
+        )
+    for index, event in enumerate(events):
+        if not event.id:
+            raise RequestError(HTTPStatus.BAD_REQUEST, f"an event has no id - at `$[{index}].id`")
+    return events
+
+
+def read_event(event: CloudEvent, source: str) -> LedgerEvent | Decision:
+    """The ledger's transaction in an event, or why the event is rejected or ignored."""
+    if event.type != EVENT_TYPE:
+        return Decision(Outcome.REJECTED, f"type is {shown(event.type)}; it must be {EVENT_TYPE}")
+    if event.source != source:
+        return Decision(Outcome.REJECTED, f"source is {shown(event.source)}; this record follows {source}")
+    if not SEQUENCE.fullmatch(event.sequence):
+        return Decision(Outcome.REJECTED, f"sequence is {shown(event.sequence)}; it must be HHHHHHHHHHHH-PPPPPP")
+    if not isinstance(event.data, dict):
+        return Decision(Outcome.REJECTED, "data is not a transaction: it must be a JSON object")
+    try:
+        transaction = transactions.parse(event.data)
+    except transactions.MalformedTransactionError as error:
+        return Decision(Outcome.REJECTED, str(error))
+    if transaction.operation not in {transactions.CREATE, transactions.TRANSFER}:
+        return Decision(Outcome.IGNORED, f"a transaction {shown(transaction.operation)} moves no car")
+    if event.id != transaction.id:
+        return Decision(Outcome.REJECTED, f"the event's id is not that of its transaction {shown(transaction.id)}")
+    if not event.subject == event.partitionkey == transaction.asset_id:
+        return Decision(Outcome.REJECTED, "subject and partitionkey must both be the id of the transaction's asset")
+    return LedgerEvent(transaction, event.data, event.sequence)

@@ -1,0 +1,191 @@
+"""The fold of a car's transactions: its owners on the ledger, and the leases that each transaction starts and ends.
+
+Pure: it is given the car as it stands and one genuine-looking event, and returns the decision. It knows no storage,
+no HTTP and no money.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+
+from functions.leasing import evidence
+from functions.leasing.outcomes import Outcome
+from functions.leasing.terms import CarDescription, LeaseTerms, describe_car, read_terms
+from functions.leasing.transactions import CREATE, Output, OutputReference, Transaction
+
+
+class UnspentOutput(msgspec.Struct, frozen=True):
+    """An output of the car that no applied transaction has spent: who owns it, and what spending it takes."""
+
+    reference: OutputReference
+    amount: int
+    owners: tuple[str, ...]
+    condition: dict[str, Any]
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """A driver who has the car now; `lease` is the id of the transaction that started it."""
+
+    driver: str
+    lease: str
+
+
+class Car(msgspec.Struct, frozen=True):
+    """A car after the transactions applied so far. `sequence` is the place of the last one on the ledger."""
+
+    asset_id: str
+    lessor: str
+    description: CarDescription
+    unspent: tuple[UnspentOutput, ...]
+    holders: tuple[Holder, ...]
+    last_transaction: str
+    sequence: str
+
+
+class LedgerEvent(msgspec.Struct, frozen=True):
+    """A transaction as it came: parsed, with the JSON object it was parsed from, and its place on the ledger.
+
+    `sequence` is height and position in the block, zero-padded, so that text order is ledger order.
+    """
+
+    transaction: Transaction
+    body: dict[str, Any]
+    sequence: str
+
+
+class LeaseStarted(msgspec.Struct, frozen=True):
+    """A transaction gave the car to a driver."""
+
+    driver: str
+    transaction: str
+    sequence: str
+    asset_id: str
+    description: CarDescription
+    terms: LeaseTerms
+
+
+class LeaseEnded(msgspec.Struct, frozen=True):
+    """A transaction took the car from a driver, or renewed the lease; `lease` is the transaction that started it."""
+
+    driver: str
+    lease: str
+    transaction: str
+    sequence: str
+
+
+Effect = LeaseStarted | LeaseEnded
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What becomes of an event. If applied, `car` is the car afterwards and `effects` are what its drivers get."""
+
+    outcome: Outcome
+    detail: str = ""
+    car: Car | None = None
+    effects: tuple[Effect, ...] = ()
+
+
+def decide(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> Decision:
+    """What `event` does to `car` (None while the car is not in the record), `lessors` being the trusted public keys.
+
+    The outcome `duplicate` is given for what the car shows to be applied. A transfer whose inputs are not unspent is
+    `deferred`: whether it was applied long ago is for the caller to look up.
+    """
+    transaction = event.transaction
+    try:
+        evidence.check_id(event.body, transaction)
+        if transaction.operation == CREATE:
+            return _register(car, event, lessors)
+        return _transfer(car, event, lessors)
+    except evidence.EvidenceError as error:
+        return Decision(Outcome.REJECTED, str(error))
+
+
+def _register(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> Decision:
+    if car is not None:
+        return Decision(Outcome.DUPLICATE)
+    # The ledger does not hold a CREATE's owners_before against its signature: the lessor is who signed.
+    signed_by = evidence.signers(event.body, event.transaction.inputs[0])
+    lessor = min((key for key in signed_by if key in lessors), default=None)
+    if lessor is None:
+        return Decision(Outcome.IGNORED, "the car was not registered by a trusted lessor")
+    blank = Car(
+        asset_id=event.transaction.id,
+        lessor=lessor,
+        description=describe_car(event.transaction.asset.get("data")),
+        unspent=(),
+        holders=(),
+        last_transaction="",
+        sequence="",
+    )
+    return _applied(blank, event, spent=(), lessors=lessors)
+
+
+def _transfer(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> Decision:
+    transaction = event.transaction
+    if car is None:
+        return Decision(Outcome.DEFERRED, f"car {transaction.asset_id} is not in the record")
+    if car.last_transaction == transaction.id:
+        return Decision(Outcome.DUPLICATE)
+    unspent = {output.reference: output for output in car.unspent}
+    spent = []
+    for index, one in enumerate(transaction.inputs):
+        if one.fulfills is None:
+            return Decision(Outcome.REJECTED, f"input {index} of transfer {transaction.id} spends nothing")
+        output = unspent.pop(one.fulfills, None)
+        if output is None:
+            return Decision(
+                Outcome.DEFERRED,
+                f"output {one.fulfills.output_index} of transaction {one.fulfills.transaction_id} is not unspent",
+            )
+        if not evidence.satisfied(output.condition, evidence.signers(event.body, one)):
+            return Decision(Outcome.REJECTED, f"input {index} is not signed by the owners of what it spends")
+        spent.append(output)
+    received, given = sum(output.amount for output in spent), sum(int(one.amount) for one in transaction.outputs)
+    if received != given:
+        return Decision(Outcome.REJECTED, f"it spends {received} shares and gives {given}")
+    return _applied(car, event, tuple(spent), lessors)
+
+
+def _applied(car: Car, event: LedgerEvent, spent: tuple[UnspentOutput, ...], lessors: Collection[str]) -> Decision:
+    transaction = event.transaction
+    created = tuple(_unspent(transaction.id, index, output) for index, output in enumerate(transaction.outputs))
+    kept = tuple(output for output in car.unspent if output not in spent)
+
+    leases = {holder.driver: holder.lease for holder in car.holders}
+    keeping = _drivers(kept, lessors)
+    receiving = _drivers(created, lessors)
+    # A driver who gave up all they had is at an end, even if the same transaction gives them the car anew: a renewal.
+    ended = [driver for driver in leases if driver not in keeping]
+    started = [driver for driver in receiving if driver not in leases or driver in ended]
+    still = {driver: lease for driver, lease in leases.items() if driver in keeping}
+    now = still | dict.fromkeys(started, transaction.id)
+
+    terms = read_terms(transaction.metadata)
+    effects: tuple[Effect, ...] = (
+        *(LeaseEnded(driver, leases[driver], transaction.id, event.sequence) for driver in ended),
+        *(
+            LeaseStarted(driver, transaction.id, event.sequence, car.asset_id, car.description, terms)
+            for driver in started
+        ),
+    )
+    after = msgspec.structs.replace(
+        car,
+        unspent=kept + created,
+        holders=tuple(Holder(driver, lease) for driver, lease in sorted(now.items())),
+        last_transaction=transaction.id,
+        sequence=event.sequence,
+    )
+    return Decision(Outcome.APPLIED, car=after, effects=effects)
+
+
+def _unspent(transaction_id: str, index: int, output: Output) -> UnspentOutput:
+    return UnspentOutput(
+        OutputReference(transaction_id, index), int(output.amount), output.public_keys, output.condition.details
+    )
+
+
+def _drivers(outputs: tuple[UnspentOutput, ...], lessors: Collection[str]) -> list[str]:
+    """The owners of `outputs` who are not trusted lessors, each once, in order."""
+    return sorted({owner for output in outputs for owner in output.owners if owner not in lessors})

@@ -1,0 +1,23 @@
+"""What can go wrong with the record.
+
+RecordError
+├── ConflictError       somebody else wrote, or the answer was lost: read again and decide again
+├── UnavailableError    Table Storage does not answer: try later
+└── RowTooLargeError    what is to be written does not fit where it must stand
+"""
+
+
+class RecordError(Exception):
+    """The record could not be read or written."""
+
+
+class ConflictError(RecordError):
+    """The row is not as it was when it was read, or nobody knows whether the write was done."""
+
+
+class UnavailableError(RecordError):
+    """Table Storage gives no answer, or refuses to serve for now."""
+
+
+class RowTooLargeError(RecordError):
+    """More rows than one entity group transaction takes, or a value that is too long for a property."""

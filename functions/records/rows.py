@@ -1,0 +1,216 @@
+"""The rows of tables Drivers and Cars, to and from the domain's values. See docs/record.md for each field.
+
+A row of one kind has the same properties in every partition; lists stand in them as JSON. Nothing here reads a clock:
+every ledger-derived row is a function of the ledger and of what the insurer entered.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from functions.leasing.car import Car, Holder, UnspentOutput
+from functions.leasing.driver import Claim, Driver, Lease, Profile
+from functions.leasing.terms import CarDescription, LeaseTerms
+from functions.rating.premium import PastClaim, Premium
+
+Entity = dict[str, Any]
+
+RECORD = "record-"
+LEASE = "lease-"
+CLAIM = "claim-"
+TRANSACTION = "transaction-"
+
+
+class AppliedTransaction(msgspec.Struct, frozen=True):
+    """A transaction that was applied to a car. Its row is the mark by which a second attempt knows the first."""
+
+    id: str
+    operation: str
+    sequence: str
+    owners: tuple[str, ...]
+
+
+def record_key(partition: str) -> str:
+    """RowKey of the record of a car or driver. It repeats the partition's key: a constant would be slow in Azurite."""
+    return RECORD + partition
+
+
+def claim_key(claim: Claim) -> str:
+    """RowKey of a claim: text order is order of dates."""
+    return f"{CLAIM}{claim.date.isoformat()}-{claim.id}"
+
+
+def car_row(car: Car) -> Entity:
+    """The record of a car."""
+    return {
+        "PartitionKey": car.asset_id,
+        "RowKey": record_key(car.asset_id),
+        "Lessor": car.lessor,
+        **_description_columns(car.description),
+        "Holders": _json(car.holders),
+        "UnspentOutputs": _json(car.unspent),
+        "LastTransaction": car.last_transaction,
+        "Sequence": car.sequence,
+    }
+
+
+def car_from(row: Mapping[str, Any]) -> Car:
+    """The car that a record describes."""
+    return Car(
+        asset_id=row["PartitionKey"],
+        lessor=row["Lessor"],
+        description=_description(row),
+        holders=msgspec.json.decode(row["Holders"], type=tuple[Holder, ...]),
+        unspent=msgspec.json.decode(row["UnspentOutputs"], type=tuple[UnspentOutput, ...]),
+        last_transaction=row["LastTransaction"],
+        sequence=row["Sequence"],
+    )
+
+
+def transaction_row(asset_id: str, applied: AppliedTransaction) -> Entity:
+    """The mark of an applied transaction."""
+    return {
+        "PartitionKey": asset_id,
+        "RowKey": TRANSACTION + applied.id,
+        "Operation": applied.operation,
+        "Sequence": applied.sequence,
+        "Owners": _json(applied.owners),
+    }
+
+
+def transaction_from(row: Mapping[str, Any]) -> AppliedTransaction:
+    """The applied transaction that a row marks."""
+    return AppliedTransaction(
+        id=row["RowKey"].removeprefix(TRANSACTION),
+        operation=row["Operation"],
+        sequence=row["Sequence"],
+        owners=msgspec.json.decode(row["Owners"], type=tuple[str, ...]),
+    )
+
+
+def driver_row(driver: Driver) -> Entity:
+    """The record of a driver."""
+    profile = driver.profile or Profile()
+    return {
+        "PartitionKey": driver.key,
+        "RowKey": record_key(driver.key),
+        "Provisional": driver.profile is None,
+        "Name": profile.name,
+        "LicenceNumber": profile.licence_number,
+        "LicensedSince": _date_text(profile.licensed_since),
+        "InsuredSince": _date_text(profile.insured_since),
+        "BonusMalusClass": driver.bonus_malus_class,
+        "LatestStart": _date_text(driver.latest_start),
+        "AnnualPremium": str(driver.annual_premium),
+        "OpenLeases": _json(driver.open_leases),
+        "RatedClaims": _json(driver.claims),
+    }
+
+
+def driver_from(row: Mapping[str, Any]) -> Driver:
+    """The driver that a record describes."""
+    profile = Profile(
+        name=row["Name"],
+        licence_number=row["LicenceNumber"],
+        licensed_since=_date(row["LicensedSince"]),
+        insured_since=_date(row["InsuredSince"]),
+    )
+    return Driver(
+        key=row["PartitionKey"],
+        profile=None if row["Provisional"] else profile,
+        claims=msgspec.json.decode(row["RatedClaims"], type=tuple[PastClaim, ...]),
+        open_leases=msgspec.json.decode(row["OpenLeases"], type=dict[str, Decimal]),
+        latest_start=_date(row["LatestStart"]),
+        bonus_malus_class=row.get("BonusMalusClass"),
+    )
+
+
+def lease_row(lease: Lease) -> Entity:
+    """One lease."""
+    return {
+        "PartitionKey": lease.driver,
+        "RowKey": LEASE + lease.transaction,
+        "Sequence": lease.sequence,
+        "AssetId": lease.asset_id,
+        **_description_columns(lease.description),
+        "StartDate": _date_text(lease.terms.start_date),
+        "EndDate": _date_text(lease.terms.end_date),
+        "AnnualMileage": lease.terms.annual_mileage,
+        "Remarks": _json(lease.terms.remarks),
+        "EndTransaction": lease.end_transaction,
+        "EndSequence": lease.end_sequence,
+        "AnnualPremium": str(lease.premium.annual),
+        "Premium": _json(lease.premium),
+    }
+
+
+def lease_from(row: Mapping[str, Any]) -> Lease:
+    """The lease that a row describes."""
+    return Lease(
+        driver=row["PartitionKey"],
+        transaction=row["RowKey"].removeprefix(LEASE),
+        sequence=row["Sequence"],
+        asset_id=row["AssetId"],
+        description=_description(row),
+        terms=LeaseTerms(
+            start_date=_date(row["StartDate"]),
+            end_date=_date(row["EndDate"]),
+            annual_mileage=row.get("AnnualMileage"),
+            remarks=msgspec.json.decode(row["Remarks"], type=tuple[str, ...]),
+        ),
+        premium=msgspec.json.decode(row["Premium"], type=Premium),
+        end_transaction=row["EndTransaction"],
+        end_sequence=row["EndSequence"],
+    )
+
+
+def claim_row(driver: str, claim: Claim) -> Entity:
+    """One claim of a driver."""
+    return {
+        "PartitionKey": driver,
+        "RowKey": claim_key(claim),
+        "ClaimId": claim.id,
+        "Date": claim.date.isoformat(),
+        "AtFault": claim.at_fault,
+        "Amount": str(claim.amount),
+        "Description": claim.description,
+    }
+
+
+def claim_from(row: Mapping[str, Any]) -> Claim:
+    """The claim that a row describes."""
+    return Claim(
+        id=row["ClaimId"],
+        date=dt.date.fromisoformat(row["Date"]),
+        at_fault=row["AtFault"],
+        amount=Decimal(row["Amount"]),
+        description=row["Description"],
+    )
+
+
+def _description_columns(description: CarDescription) -> Entity:
+    return {
+        "Vin": description.vin,
+        "Manufacturer": description.manufacturer,
+        "Model": description.model,
+        "ModelYear": description.model_year,
+    }
+
+
+def _description(row: Mapping[str, Any]) -> CarDescription:
+    return CarDescription(row["Vin"], row["Manufacturer"], row["Model"], row["ModelYear"])
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _date_text(date: dt.date | None) -> str:
+    return date.isoformat() if date else ""
+
+
+def _date(text: str) -> dt.date | None:
+    return dt.date.fromisoformat(text) if text else None

@@ -1,0 +1,110 @@
+"""The Function app's settings: read from environment variables (App Settings), typed, and validated at start.
+
+Each is described in docs/settings.md. A wrong one stops the app with one line that names the variable, what was found
+and what is allowed; the value of a secret is never shown.
+"""
+
+import re
+from collections.abc import Mapping
+
+import base58
+import msgspec
+
+LEDGER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+MAX_SHOWN = 60
+
+
+class SettingsError(ValueError):
+    """A setting is missing or wrong; the message is one line for the person who sets it."""
+
+
+class Secret:
+    """A text that shows itself only when asked: it never stands in a log, a traceback's repr or an error."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(hidden)"
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Validated settings. One of `tables_connection_string` and `tables_endpoint` is given."""
+
+    ledger_name: str
+    lessors: frozenset[str]
+    tables_connection_string: Secret | None
+    tables_endpoint: str
+
+    @property
+    def event_source(self) -> str:
+        """The CloudEvents `source` of this ledger's events."""
+        return f"urn:bigchaindb:{self.ledger_name}"
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings in `environment`. Raises SettingsError naming the first that is missing or wrong."""
+    connection_string = environment.get("TABLES_CONNECTION_STRING", "").strip()
+    endpoint = environment.get("TABLES_ENDPOINT", "").strip()
+    if bool(connection_string) == bool(endpoint):
+        found = "both" if endpoint else "neither"
+        raise SettingsError(
+            f"TABLES_CONNECTION_STRING, TABLES_ENDPOINT: found {found}; set one: a storage account's connection string "
+            "(locally), or its table endpoint, https://ACCOUNT.table.core.windows.net (managed identity)"
+        )
+    if connection_string and not re.search(
+        r"(?:^|;)(?:TableEndpoint|AccountName|UseDevelopmentStorage)=", connection_string
+    ):
+        raise SettingsError(
+            "TABLES_CONNECTION_STRING: found a text that is no connection string (its value is not shown); "
+            "allowed is one with AccountName=...;AccountKey=... or TableEndpoint=..."
+        )
+    if endpoint and not endpoint.startswith("https://"):
+        raise SettingsError(f"TABLES_ENDPOINT: found {shown(endpoint)}; allowed is an https:// URL")
+    return Settings(
+        ledger_name=_ledger_name(environment),
+        lessors=_lessors(environment),
+        tables_connection_string=Secret(connection_string) if connection_string else None,
+        tables_endpoint=endpoint,
+    )
+
+
+def _ledger_name(environment: Mapping[str, str]) -> str:
+    name = environment.get("LEDGER_NAME", "")
+    if not LEDGER_NAME.fullmatch(name):
+        raise SettingsError(
+            f"LEDGER_NAME: found {shown(name)}; allowed are 1 to 63 characters of a-z, 0-9 and -, "
+            "the same name for the Function app and the relay"
+        )
+    return name
+
+
+def _lessors(environment: Mapping[str, str]) -> frozenset[str]:
+    keys = [key.strip() for key in environment.get("LESSOR_PUBLIC_KEYS", "").split(",") if key.strip()]
+    if not keys:
+        raise SettingsError(
+            "LESSOR_PUBLIC_KEYS: found nothing; allowed are base58 Ed25519 public keys, comma-separated"
+        )
+    for key in keys:
+        if not is_public_key(key):
+            raise SettingsError(
+                f"LESSOR_PUBLIC_KEYS: found {shown(key)}; allowed are base58 Ed25519 public keys, comma-separated"
+            )
+    return frozenset(keys)
+
+
+def is_public_key(text: str) -> bool:
+    """Whether `text` is an Ed25519 public key in base58, as BigchainDB writes it."""
+    try:
+        return len(text) <= 44 and len(base58.b58decode(text)) == 32
+    except ValueError:
+        return False
+
+
+def shown(value: str) -> str:
+    """A value that is not secret, quoted and cut for an error message."""
+    return "nothing" if not value else repr(value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "…")

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Started by Kudu as the continuous WebJob ledger-relay. The package relay and its dependencies stand beside this file.
+# exec: signals reach Python, and this process id is the relay's.
+here=$(cd "$(dirname "$0")" && pwd)
+export PYTHONPATH="$here/site-packages:$here"
+export PYTHONUNBUFFERED=1
+exec python3 -m relay run

@@ -1,0 +1,190 @@
+"""Delivers events until each is settled: acknowledged by the Function, or its car parked.
+
+Events of one car are sent in order. What is not settled is sent again, with backoff; a car whose predecessor the record
+lacks is sent whole, from the ledger; a car that cannot be delivered is parked, so that it stops no other.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from relay import backoff
+from relay.bell import Bell
+from relay.blocks import Block, TransactionBody, asset_id, sequence
+from relay.cars import Cars
+from relay.checkpoint import CheckpointTable, ParkedCar
+from relay.errors import LedgerError
+from relay.events import CarEvent, UnsendableError, batches, make_event
+from relay.ledger import Ledger
+from relay.logs import fields, log
+from relay.patience import until_done
+from relay.post import Post
+from relay.verdict import DONE, Outcome, Result, Settled, Split, Unauthorised, Unknown
+
+UNAUTHORISED_WAIT_S = 30.0
+ATTEMPTS_BEFORE_PARKING = 8
+
+OnDeferred = Callable[[Sequence[CarEvent], str], None]
+"""What to do with one car's events in a batch whose predecessor is not in the record; the text says which."""
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What delivery works with. `source` is the CloudEvents source, `batch_events` the most events in a batch."""
+
+    post: Post
+    ledger: Ledger
+    table: CheckpointTable
+    cars: Cars
+    bell: Bell
+    source: str
+    batch_events: int
+
+
+class Delivery:
+    """Delivers the events of one ledger. Every call raises StopRequestedError when it is time to stop."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._bell = parts.bell
+        self.parked: set[str] = set()
+        """Asset ids of the cars that are left out."""
+
+    def reload_parked(self) -> None:
+        """Read again which cars are parked."""
+        self.parked = {car.asset_id for car in until_done(self._bell, "parked cars", self._parts.table.parked)}
+
+    def events_of(self, block: Block) -> list[CarEvent]:
+        """The events of those transactions of a block that move cars."""
+        events = []
+        for position, body in enumerate(block.transactions):
+            if until_done(self._bell, "looking up a car", lambda body=body: self._parts.cars.moves_car(body)):  # type: ignore[misc]
+                events += self._event(body, sequence(block.height, position))
+        return events
+
+    def settle(self, events: Sequence[CarEvent]) -> None:
+        """Deliver events, those of one car in the order given, and return when every one is settled.
+
+        After StopRequestedError, what was not settled is to be delivered again.
+        """
+        self._settle(events, self._repair)
+
+    def _settle(self, events: Sequence[CarEvent], on_deferred: OnDeferred) -> None:
+        waiting = deque(batches(events, self._parts.batch_events))
+        failures: Counter[str] = Counter()
+        attempt = 0
+        while waiting:
+            batch = [event for event in waiting.popleft() if event.asset_id not in self.parked]
+            if not batch:
+                continue
+            began = time.monotonic()
+            verdict = self._parts.post.send(batch)
+            match verdict:
+                case Settled(results):
+                    _log_results(batch, results, time.monotonic() - began)
+                    failed = self._act(batch, results, on_deferred)
+                    attempt = attempt + 1 if failed else 0
+                    if failed:
+                        waiting.appendleft(failed)
+                        self._park_hopeless(failed, results, failures)
+                        self._bell.wait_out(backoff.delay(attempt))
+                case Split(reason) if len(batch) == 1:
+                    self._park(batch[0], reason)
+                case Split(reason):
+                    log.warning("batch halved", extra=fields(events=len(batch), reason=reason))
+                    middle = len(batch) // 2
+                    waiting.extendleft((batch[middle:], batch[:middle]))
+                case Unauthorised(reason):
+                    waiting.appendleft(batch)
+                    log.error("REFUSED", extra=fields(reason=reason, events=len(batch), retry_in_s=UNAUTHORISED_WAIT_S))
+                    self._bell.wait_out(UNAUTHORISED_WAIT_S)
+                case Unknown(reason, retry_after):
+                    waiting.appendleft(batch)
+                    attempt += 1
+                    delay = max(backoff.delay(attempt), retry_after)
+                    log.warning(
+                        "not delivered",
+                        extra=fields(events=len(batch), reason=reason, attempt=attempt, retry_in_s=delay),
+                    )
+                    self._bell.wait_out(delay)
+
+    def _act(self, batch: Sequence[CarEvent], results: Mapping[str, Result], on_deferred: OnDeferred) -> list[CarEvent]:
+        """Do what the results ask for, car by car; the events that are to be sent again, in order."""
+        by_car: dict[str, list[CarEvent]] = {}
+        for event in batch:
+            by_car.setdefault(event.asset_id, []).append(event)
+        again: set[str] = set()
+        for car, events in by_car.items():
+            open_events = [event for event in events if results[event.transaction_id].outcome not in DONE]
+            if results[events[0].transaction_id].outcome is Outcome.IGNORED and events[0].transaction_id == car:
+                self._parts.cars.forget(car)
+            elif open_events:
+                first = results[open_events[0].transaction_id]
+                if first.outcome is Outcome.REJECTED:
+                    self._park(open_events[0], first.detail)
+                elif first.outcome is Outcome.DEFERRED:
+                    on_deferred(open_events, first.detail)
+                else:
+                    again.update(event.transaction_id for event in open_events)
+        return [event for event in batch if event.transaction_id in again]
+
+    def _park_hopeless(self, failed: Sequence[CarEvent], results: Mapping[str, Result], failures: Counter[str]) -> None:
+        """Count an attempt for each car that failed, and park those that failed too often."""
+        firsts = {event.asset_id: event for event in reversed(failed)}
+        failures.update(firsts.keys())
+        for car, event in firsts.items():
+            if failures[car] >= ATTEMPTS_BEFORE_PARKING:
+                self._park(event, f"failed {failures[car]} times: {results[event.transaction_id].detail}")
+
+    def _repair(self, events: Sequence[CarEvent], reason: str) -> None:
+        """Send a car's whole chain from the ledger, since the record lacks what these events build on."""
+        car = events[0].asset_id
+        log.warning("car repaired from the ledger", extra=fields(car=car, reason=reason))
+        needed = {event.transaction_id for event in events}
+        self._settle(until_done(self._bell, "a car's transactions", lambda: self._chain(car, needed)), self._give_up)
+
+    def _give_up(self, events: Sequence[CarEvent], reason: str) -> None:
+        self._park(events[0], f"its transactions on the ledger do not lead to it: {reason}")
+
+    def _chain(self, car: str, needed: set[str]) -> list[CarEvent]:
+        """The events of all of a car's transactions, at the places that their blocks give them.
+
+        Raises LedgerError when the node does not know all of those that are needed: it is behind another.
+        """
+        places: dict[str, str] = {}
+        events = []
+        chain = self._parts.ledger.chain(car)
+        if missing := needed - {body["id"] for body in chain}:
+            raise LedgerError(f"the node knows asset {car} without transaction {min(missing)}")
+        for body in chain:
+            if body["id"] not in places:
+                block = self._parts.ledger.block(self._parts.ledger.height_of(body["id"]))
+                for position, one in enumerate(block.transactions if block else ()):
+                    places[one["id"]] = sequence(block.height if block else 0, position)
+            if body["id"] not in places:
+                raise LedgerError(f"the node does not show transaction {body['id']} in its block")
+            events += self._event(body, places[body["id"]])
+        return events
+
+    def _event(self, body: TransactionBody, place: str) -> list[CarEvent]:
+        """The event of a transaction; none where it cannot be sent, and its car is parked for that."""
+        try:
+            return [make_event(body, place, self._parts.source)]
+        except UnsendableError as error:
+            self._park(CarEvent(body["id"], asset_id(body), place, b""), str(error))
+            return []
+
+    def _park(self, event: CarEvent, reason: str) -> None:
+        if event.asset_id in self.parked:
+            return
+        car = ParkedCar(event.asset_id, event.transaction_id, event.sequence, reason)
+        until_done(self._bell, "parking a car", lambda: self._parts.table.park(car))
+        self.parked.add(event.asset_id)
+        log.error("CAR PARKED", extra=fields(car=event.asset_id, transaction=event.transaction_id, reason=reason))
+
+
+def _log_results(batch: Sequence[CarEvent], results: Mapping[str, Result], seconds: float) -> None:
+    counts = Counter(str(results[event.transaction_id].outcome) for event in batch)
+    facts = {"first": batch[0].sequence, "last": batch[-1].sequence, "events": len(batch), **counts}
+    log.info("delivered", extra=fields(**facts, ms=round(seconds * 1000)))

@@ -1,0 +1,190 @@
+"""The relay's settings: read from environment variables (App Settings), typed, and validated at start.
+
+Each is described in docs/settings.md. A wrong one stops the relay with one line that names the variable, what was found
+and what is allowed; the value of a secret is never shown.
+"""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import base58
+import msgspec
+
+from relay.errors import SettingsError
+
+LEDGER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+MAX_SHOWN = 60
+
+
+class Secret:
+    """A text that shows itself only when asked: it never stands in a log, a traceback's repr or an error."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(hidden)"
+
+
+class TablesSettings(msgspec.Struct, frozen=True):
+    """Where table Relay is. One of `connection_string` and `endpoint` is given."""
+
+    ledger_name: str
+    connection_string: Secret | None
+    endpoint: str
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Validated settings; times in seconds. An empty `stream_url` means: the one that the node advertises."""
+
+    tables: TablesSettings
+    ledger_urls: tuple[str, ...]
+    stream_url: str
+    lessors: frozenset[str]
+    function_url: str
+    function_key: Secret
+    poll_seconds: float
+    batch_events: int
+    log_format: str
+    shutdown_file: str
+
+    @property
+    def event_source(self) -> str:
+        """The CloudEvents `source` of this ledger's events."""
+        return f"urn:bigchaindb:{self.tables.ledger_name}"
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings in `environment`. Raises SettingsError naming the first that is missing or wrong."""
+    urls = [url.strip().rstrip("/") for url in environment.get("LEDGER_URLS", "").split(",") if url.strip()]
+    if not urls:
+        raise SettingsError(
+            "LEDGER_URLS: found nothing; allowed are http:// or https:// URLs of nodes, comma-separated"
+        )
+    for url in urls:
+        _check_url("LEDGER_URLS", url, ("http", "https"))
+    stream_url = environment.get("LEDGER_STREAM_URL", "").strip()
+    if stream_url:
+        _check_url("LEDGER_STREAM_URL", stream_url, ("ws", "wss"))
+    return Settings(
+        tables=read_tables_settings(environment),
+        ledger_urls=tuple(urls),
+        stream_url=stream_url,
+        lessors=_lessors(environment),
+        function_url=_function_url(environment),
+        function_key=_function_key(environment),
+        poll_seconds=_number(environment, "RELAY_POLL_SECONDS", default=2.0, least=0.1, most=300.0),
+        batch_events=int(_number(environment, "RELAY_BATCH_EVENTS", default=100, least=1, most=500)),
+        log_format=_choice(environment, "RELAY_LOG_FORMAT", default="text", allowed=("text", "json")),
+        shutdown_file=environment.get("WEBJOBS_SHUTDOWN_FILE", ""),
+    )
+
+
+def read_tables_settings(environment: Mapping[str, str]) -> TablesSettings:
+    """The settings that commands need which only look at the checkpoint. Raises SettingsError."""
+    name = environment.get("LEDGER_NAME", "")
+    if not LEDGER_NAME.fullmatch(name):
+        raise SettingsError(
+            f"LEDGER_NAME: found {shown(name)}; allowed are 1 to 63 characters of a-z, 0-9 and -, "
+            "the same name for the Function app and the relay"
+        )
+    connection_string = environment.get("TABLES_CONNECTION_STRING", "").strip()
+    endpoint = environment.get("TABLES_ENDPOINT", "").strip()
+    if bool(connection_string) == bool(endpoint):
+        found = "both" if endpoint else "neither"
+        raise SettingsError(
+            f"TABLES_CONNECTION_STRING, TABLES_ENDPOINT: found {found}; set one: a storage account's connection string "
+            "(locally), or its table endpoint, https://ACCOUNT.table.core.windows.net (managed identity)"
+        )
+    if connection_string and not re.search(
+        r"(?:^|;)(?:TableEndpoint|AccountName|UseDevelopmentStorage)=", connection_string
+    ):
+        raise SettingsError(
+            "TABLES_CONNECTION_STRING: found a text that is no connection string (its value is not shown); "
+            "allowed is one with AccountName=...;AccountKey=... or TableEndpoint=..."
+        )
+    if endpoint:
+        _check_url("TABLES_ENDPOINT", endpoint, ("https",))
+    return TablesSettings(name, Secret(connection_string) if connection_string else None, endpoint)
+
+
+def _lessors(environment: Mapping[str, str]) -> frozenset[str]:
+    keys = [key.strip() for key in environment.get("LESSOR_PUBLIC_KEYS", "").split(",") if key.strip()]
+    wrong = [key for key in keys if not _is_public_key(key)]
+    if wrong or not keys:
+        raise SettingsError(
+            f"LESSOR_PUBLIC_KEYS: found {shown(''.join(wrong[:1]))}; "
+            "allowed are base58 Ed25519 public keys, comma-separated"
+        )
+    return frozenset(keys)
+
+
+def _is_public_key(text: str) -> bool:
+    try:
+        return len(text) <= 44 and len(base58.b58decode(text)) == 32
+    except ValueError:
+        return False
+
+
+def _function_url(environment: Mapping[str, str]) -> str:
+    url = environment.get("FUNCTION_URL", "").strip()
+    _check_url("FUNCTION_URL", url, ("http", "https"))
+    parts = urlsplit(url)
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise SettingsError(f"FUNCTION_URL: found {shown(url)}; http:// is allowed on this machine only, else https://")
+    if parts.query:
+        raise SettingsError("FUNCTION_URL: found a URL with a query (not shown); the key belongs into FUNCTION_KEY")
+    return url
+
+
+def _function_key(environment: Mapping[str, str]) -> Secret:
+    key = environment.get("FUNCTION_KEY", "").strip()
+    if not key or not key.isascii() or not key.isprintable():
+        raise SettingsError(
+            "FUNCTION_KEY: found nothing or characters that no key has (its value is not shown); "
+            "allowed is a function key of ledger_events, or a host key"
+        )
+    return Secret(key)
+
+
+def _check_url(variable: str, url: str, schemes: tuple[str, ...]) -> None:
+    try:
+        parts = urlsplit(url)
+        is_right = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_right = False
+    if not is_right or parts.username or parts.password:
+        allowed = " or ".join(f"{scheme}://" for scheme in schemes)
+        found = "a URL with a user or password in it (not shown)" if "@" in url else shown(url)
+        raise SettingsError(f"{variable}: found {found}; allowed is an {allowed} URL without credentials")
+
+
+def _number(environment: Mapping[str, str], variable: str, *, default: float, least: float, most: float) -> float:
+    text = environment.get(variable, "").strip()
+    if not text:
+        return default
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not least <= number <= most:
+        raise SettingsError(f"{variable}: found {shown(text)}; allowed is a number from {least:g} to {most:g}")
+    return number
+
+
+def _choice(environment: Mapping[str, str], variable: str, *, default: str, allowed: tuple[str, ...]) -> str:
+    text = environment.get(variable, "").strip() or default
+    if text not in allowed:
+        raise SettingsError(f"{variable}: found {shown(text)}; allowed is {' or '.join(allowed)}")
+    return text
+
+
+def shown(value: str) -> str:
+    """A value that is not secret, quoted and cut for an error message."""
+    return "nothing" if not value else repr(value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "…")

@@ -1,0 +1,112 @@
+"""Listens to the node's event stream with websocket-client, in a thread of its own, and rings the bell at each event.
+
+Events are hints: only the highest height is kept, so a burst of any length takes no memory. The stream has no replay
+and no errors, and the server sends no pings; this side does, and reconnects with backoff whatever happens.
+"""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import msgspec
+import websocket
+
+from relay import backoff
+from relay.bell import Bell
+from relay.errors import LedgerError
+from relay.logs import fields, log
+
+PING_S = 15.0
+"""After so many seconds without a frame a ping is sent; after twice as many the connection is given up."""
+CONNECT_TIMEOUT_S = 10.0
+
+
+class _Announcement(msgspec.Struct):
+    height: int
+
+
+class Stream(threading.Thread):
+    """The listener. `find_url` names the stream's URL at each connection, and may raise LedgerError."""
+
+    def __init__(self, find_url: Callable[[], str], bell: Bell) -> None:
+        super().__init__(name="event-stream", daemon=True)
+        self.announced = 0
+        """The highest block height that the stream has announced."""
+        self.connections = 0
+        """How many connections there have been."""
+        self._find_url = find_url
+        self._bell = bell
+        self._is_closed = threading.Event()
+        self._socket: websocket.WebSocket | None = None
+
+    def run(self) -> None:
+        """Connect, listen, and connect again, until closed."""
+        attempt = 0
+        while not self._is_closed.is_set():
+            began = time.monotonic()
+            try:
+                self._listen()
+            except (websocket.WebSocketException, LedgerError, OSError, ValueError) as error:
+                # A connection that lasted was good: start over with short delays.
+                attempt = 1 if time.monotonic() - began > backoff.CAP_S else attempt + 1
+                delay = backoff.delay(attempt)
+                if not self._is_closed.is_set():
+                    log.warning("stream lost", extra=fields(reason=str(error)[:200], attempt=attempt, retry_in_s=delay))
+                self._is_closed.wait(delay)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection now; it proves nothing about events."""
+        return self._socket is not None
+
+    def reconnect(self) -> None:
+        """Drop the connection, so that the thread makes another."""
+        connection = self._socket
+        if connection is not None and connection.sock is not None:
+            # Unlike closing, this wakes the thread that waits for a frame.
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Stop listening for good."""
+        self._is_closed.set()
+        self.reconnect()
+
+    def _listen(self) -> None:
+        # redirect_limit 0: a node that points elsewhere is not followed.
+        self._socket = websocket.create_connection(self._find_url(), timeout=CONNECT_TIMEOUT_S, redirect_limit=0)
+        try:
+            self._socket.settimeout(PING_S)
+            self.connections += 1
+            log.info("stream connected")
+            # Blocks may have come while there was no connection.
+            self._bell.ring()
+            is_pinged = False
+            while not self._is_closed.is_set():
+                try:
+                    opcode, frame = self._socket.recv_data_frame(control_frame=True)
+                except websocket.WebSocketTimeoutException:
+                    if is_pinged:
+                        raise
+                    self._socket.ping()
+                    is_pinged = True
+                    continue
+                is_pinged = False
+                if opcode == websocket.ABNF.OPCODE_CLOSE:
+                    raise websocket.WebSocketConnectionClosedException("the node closed the stream")
+                if opcode == websocket.ABNF.OPCODE_TEXT:
+                    self._hear(frame.data)
+        finally:
+            self._socket.shutdown()  # type: ignore[no-untyped-call]
+            self._socket = None
+
+    def _hear(self, text: bytes) -> None:
+        try:
+            height = msgspec.json.decode(text, type=_Announcement).height
+        except (msgspec.MsgspecError, ValueError):
+            log.warning("stream sent what is no event", extra=fields(bytes=len(text)))
+            return
+        self.announced = max(self.announced, height)
+        self._bell.ring()
