@@ -9,7 +9,6 @@ import asyncio
 import errno
 import logging
 import math
-import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -131,9 +130,4 @@ def _seconds(text: str) -> float:
 
 
 if __name__ == "__main__":
-    exit_code = main()
-    # Leave without tearing the interpreter down: threads still sit in a read, of a request or of standard input (the
-    # watch over the parent). The teardown would wait a second for the latter's buffer and then abort the process.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(exit_code)
+    sys.exit(main())

@@ -57,7 +57,8 @@ class NodeBigchainDB(BigchainDB):  # type: ignore[misc]  # the server has no typ
 
         The server takes asset and metadata out of the dictionaries it stores and writes an id into the asset. Those
         dictionaries belong to objects that `Transaction.from_dict` memoises for the whole process. A real node answers
-        HTTP in other processes; here the HTTP threads share them. Nothing deeper than the asset is written to.
+        HTTP in other processes; here the HTTP threads share them, and one that is posting such a transaction once more
+        at that moment would send it on without its asset. Nothing deeper than the asset is written to.
         """
         copies = []
         for transaction in transactions:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import warnings
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -105,10 +104,7 @@ class EventStream:
     def __init__(self, feed: EventFeed, dispatcher: type[Dispatcher], listener: socket.socket) -> None:
         self._dispatcher = dispatcher(feed.events)
         app = web.Application()
-        with warnings.catch_warnings():
-            # The server's handler looks its dispatcher up by this string; aiohttp has since come to prefer typed keys.
-            warnings.simplefilter("ignore", web.NotAppKeyWarning)
-            app["dispatcher"] = self._dispatcher
+        app["dispatcher"] = self._dispatcher  # the server's handler looks it up by this name
         app.router.add_get(EVENTS_ENDPOINT, websocket_handler)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_GRACE)
         self._listener = listener

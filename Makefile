@@ -1,0 +1,34 @@
+# Every target sets up what it needs first (Python packages in .venv, Azurite in node_modules); a second run starts at once.
+# Variables: KEEP=1 (demo: leave everything running), HOST=func (demo: serve the app with Azure Functions Core Tools),
+# PYTHON=/path/to/python3.13, ARGS="..." (test: passed on to pytest).
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lock clean
+export PYTHON
+
+bin := .venv/bin
+
+help: ## Show the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: ## Install what demo and test need, if it is not there
+	@sh local/install.sh
+
+demo: setup ## Run the whole path on this machine and play a leasing story on it
+	@$(bin)/python -m local.demo $(if $(KEEP),--keep) $(if $(HOST),--host $(HOST))
+
+test: setup ## Run the tests: unit, contract, integration
+	@$(bin)/python -m pytest $(ARGS)
+
+check: setup ## Run the linters: style, types, import rules, no registry host names
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy
+	PYTHONPATH=webjob $(bin)/lint-imports
+	@sh local/no-registry-hosts.sh
+
+lock: ## Pin the dependencies anew from pyproject.toml (needs uv)
+	@sh local/lock.sh
+
+clean: ## Remove what the other targets made
+	rm -rf .venv node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
