@@ -1,0 +1,57 @@
+"""The real Function app on the local host, with Azurite below it."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import requests
+
+from local.processes import ROOT, running
+from local.scenario import key_pair
+
+KEY = "key-of-these-tests"
+LESSOR = key_pair("the lessor")
+
+
+@dataclass(frozen=True)
+class App:
+    """The app's address, and calls with the right key."""
+
+    url: str
+
+    def call(self, method: str, path: str, body: Any = None) -> requests.Response:
+        """Call the API with a JSON body."""
+        return requests.request(
+            method, f"{self.url}/api/{path}", json=body, headers={"x-functions-key": KEY}, timeout=30
+        )
+
+    def post_events(self, events: Any) -> requests.Response:
+        """Post a batch as the relay does; `events` is JSON, or bytes to be sent as they are."""
+        headers = {"x-functions-key": KEY, "content-type": "application/cloudevents-batch+json"}
+        url = f"{self.url}/api/ledger-events"
+        if isinstance(events, bytes):
+            return requests.post(url, data=events, headers=headers, timeout=30)
+        return requests.post(url, json=events, headers=headers, timeout=30)
+
+    def outcomes(self, events: list[dict[str, Any]]) -> list[str]:
+        """The outcomes of a batch, in order."""
+        answer = self.post_events(events)
+        assert answer.status_code == 200, answer.text
+        return [result["outcome"] for result in answer.json()["results"]]
+
+
+@pytest.fixture(scope="module")
+def app(tables: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The Function app, following the ledger `local` and trusting one lessor."""
+    settings = {
+        "LEDGER_NAME": "local",
+        "LESSOR_PUBLIC_KEYS": LESSOR.public_key,
+        "TABLES_CONNECTION_STRING": tables,
+        "LOCAL_FUNCTIONS_KEY": KEY,
+    }
+    argv = [sys.executable, "-m", "local.functions_host", str(ROOT), "--with-parent"]
+    log = tmp_path_factory.mktemp("app") / "functions.log"
+    with running("the Functions host", argv, log=log, env=settings) as child:
+        yield App(child.announced["http"])

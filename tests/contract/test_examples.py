@@ -1,0 +1,30 @@
+"""Both sides of the contract, held to the same recorded examples: a batch, and the answer to it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from relay.events import encode_batch, make_event
+from relay.verdict import Settled, judge
+from tests.contract.conftest import App
+
+EXAMPLES = Path(__file__).with_name("examples")
+BATCH: list[dict[str, Any]] = json.loads((EXAMPLES / "batch.json").read_text())
+ANSWER: dict[str, Any] = json.loads((EXAMPLES / "answer.json").read_text())
+
+
+def test_the_relay_sends_the_recorded_batch() -> None:
+    events = [make_event(event["data"], event["sequence"], event["source"]) for event in BATCH]
+    assert json.loads(encode_batch(events)) == BATCH
+
+
+def test_the_function_gives_the_recorded_answer(app: App) -> None:
+    answer = app.post_events(BATCH)
+    assert (answer.status_code, answer.json()) == (200, ANSWER)
+
+
+def test_the_relay_takes_the_recorded_answer_as_settling_every_event() -> None:
+    verdict = judge(200, {}, json.dumps(ANSWER).encode(), [event["id"] for event in BATCH])
+    assert isinstance(verdict, Settled)
+    outcomes = [str(verdict.results[event["id"]].outcome) for event in BATCH]
+    assert outcomes == [result["outcome"] for result in ANSWER["results"]]
