@@ -45,7 +45,7 @@ class LedgerClient:
         prepared = self._driver.transactions.prepare(
             operation="CREATE", signers=signer.public_key, asset={"data": asset}
         )
-        return self._commit(prepared, signer)
+        return self.commit(self._driver.transactions.fulfill(prepared, private_keys=signer.private_key))
 
     def transfer(
         self, spent: Mapping[str, Any], signer: CryptoKeypair, to: str, metadata: JsonObject | None = None
@@ -58,14 +58,14 @@ class LedgerClient:
             inputs=spending(spent),
             recipients=to,
         )
-        return self._commit(prepared, signer)
+        return self.commit(self._driver.transactions.fulfill(prepared, private_keys=signer.private_key))
 
     def height_of(self, transaction_id: str) -> int:
         """Height of the block that holds a transaction."""
         return int(self._driver.blocks.get(txid=transaction_id))
 
-    def _commit(self, prepared: JsonObject, signer: CryptoKeypair) -> JsonObject:
-        signed = self._driver.transactions.fulfill(prepared, private_keys=signer.private_key)
+    def commit(self, signed: JsonObject) -> JsonObject:
+        """Send a signed transaction, and wait until a block holds it."""
         committed: JsonObject = self._driver.transactions.send_commit(signed)
         return committed
 

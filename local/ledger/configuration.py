@@ -12,6 +12,8 @@ def configure_server(host: str, stream_port: int) -> None:
     # The server (of 2020) imports pkg_resources, which has said since setuptools 80 that it will go. The project pins a
     # setuptools that has it, and the reader of a log can do nothing about it: this message alone is silenced.
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated as an API", category=UserWarning)
+    # cryptoconditions compares strings with `is`; the compiler says so wherever there is no bytecode of it yet.
+    warnings.filterwarnings("ignore", message="\"is\" with 'str' literal", category=SyntaxWarning)
     from bigchaindb import config_utils
 
     # set_config marks the server as configured: it reads neither ~/.bigchaindb nor BIGCHAINDB_* variables after this.
