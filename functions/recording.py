@@ -130,10 +130,10 @@ class Recording:
             decision = await self._decide(plan, event)
             if decision.outcome is Outcome.APPLIED and decision.car is not None:
                 transaction = event.transaction
-                owners = sorted({owner for output in transaction.outputs for owner in output.public_keys})
+                owners = {owner for output in decision.car.unspent for owner in output.owners}
                 plan.car = decision.car
                 plan.applied.append(
-                    AppliedTransaction(transaction.id, transaction.operation, event.sequence, tuple(owners))
+                    AppliedTransaction(transaction.id, transaction.operation, event.sequence, tuple(sorted(owners)))
                 )
             plan.decisions.append(decision)
         return plan

@@ -100,9 +100,10 @@ def _apply(facts: Facts, transaction: dict[str, Any], lessors: Collection[str]) 
         if one["fulfills"]:
             del car.unspent[one["fulfills"]["transaction_id"], one["fulfills"]["output_index"]]
     keeping = {owner for owners in car.unspent.values() for owner in owners}
-    receiving = {owner for output in transaction["outputs"] for owner in output["public_keys"] if owner not in lessors}
-    for index, output in enumerate(transaction["outputs"]):
-        car.unspent[transaction["id"], index] = tuple(output["public_keys"])
+    created = [tuple(sorted(_keys(output["condition"]["details"]))) for output in transaction["outputs"]]
+    receiving = {owner for owners in created for owner in owners if owner not in lessors}
+    for index, owners in enumerate(created):
+        car.unspent[transaction["id"], index] = owners
     for driver, lease in before.items():
         if driver not in keeping:
             facts.leases[driver, lease] = (asset, transaction["id"])
@@ -112,6 +113,13 @@ def _apply(facts: Facts, transaction: dict[str, Any], lessors: Collection[str]) 
         car.holders[driver] = transaction["id"]
     car.applied.add(transaction["id"])
     car.last = transaction["id"]
+
+
+def _keys(details: dict[str, Any]) -> set[str]:
+    """The public keys that a condition names: those, and not the output's public_keys, are who can spend it."""
+    if "public_key" in details:
+        return {details["public_key"]}
+    return {key for part in details["subconditions"] for key in _keys(part)}
 
 
 def _signer(create: dict[str, Any]) -> str:

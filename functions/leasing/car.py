@@ -92,10 +92,8 @@ def decide(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> Dec
     The outcome `duplicate` is given for what the car shows to be applied. A transfer whose inputs are not unspent is
     `deferred`: whether it was applied long ago is for the caller to look up.
     """
-    transaction = event.transaction
     try:
-        evidence.check_id(event.body, transaction)
-        if transaction.operation == CREATE:
+        if event.transaction.operation == CREATE:
             return _register(car, event, lessors)
         return _transfer(car, event, lessors)
     except evidence.EvidenceError as error:
@@ -105,11 +103,13 @@ def decide(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> Dec
 def _register(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> Decision:
     if car is not None:
         return Decision(Outcome.DUPLICATE)
-    # The ledger does not hold a CREATE's owners_before against its signature: the lessor is who signed.
-    signed_by = evidence.signers(event.body, event.transaction.inputs[0])
-    lessor = min((key for key in signed_by if key in lessors), default=None)
-    if lessor is None:
+    # The ledger does not hold a CREATE's owners_before against its signature: the lessor is who signed. Whether the
+    # signature is valid matters only where a trusted lessor's key is: what anybody else writes must park nothing.
+    signature = event.transaction.inputs[0]
+    if evidence.claimed_signers(signature).isdisjoint(lessors):
         return Decision(Outcome.IGNORED, "the car was not registered by a trusted lessor")
+    evidence.check_id(event.body, event.transaction)
+    lessor = min(key for key in evidence.signers(event.body, signature) if key in lessors)
     blank = Car(
         asset_id=event.transaction.id,
         lessor=lessor,
@@ -124,6 +124,7 @@ def _register(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> 
 
 def _transfer(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> Decision:
     transaction = event.transaction
+    evidence.check_id(event.body, transaction)
     if car is None:
         return Decision(Outcome.DEFERRED, f"car {transaction.asset_id} is not in the record")
     if car.last_transaction == transaction.id:
@@ -163,6 +164,11 @@ def _applied(car: Car, event: LedgerEvent, spent: tuple[UnspentOutput, ...], les
     now = still | dict.fromkeys(started, transaction.id)
 
     terms = read_terms(transaction.metadata)
+    if any(
+        set(output.public_keys) != set(one.owners) for output, one in zip(transaction.outputs, created, strict=True)
+    ):
+        remark = "public_keys are not the keys that the condition names"
+        terms = msgspec.structs.replace(terms, remarks=(*terms.remarks, remark))
     effects: tuple[Effect, ...] = (
         *(LeaseEnded(driver, leases[driver], transaction.id, event.sequence) for driver in ended),
         *(
@@ -181,8 +187,9 @@ def _applied(car: Car, event: LedgerEvent, spent: tuple[UnspentOutput, ...], les
 
 
 def _unspent(transaction_id: str, index: int, output: Output) -> UnspentOutput:
+    details = output.condition.details
     return UnspentOutput(
-        OutputReference(transaction_id, index), int(output.amount), output.public_keys, output.condition.details
+        OutputReference(transaction_id, index), int(output.amount), tuple(sorted(evidence.owners(details))), details
     )
 
 

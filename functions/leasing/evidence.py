@@ -55,6 +55,28 @@ def signers(body: dict[str, Any], one_input: Input) -> frozenset[str]:
     return frozenset(keys)
 
 
+def claimed_signers(one_input: Input) -> frozenset[str]:
+    """The public keys (base58) in the input's fulfillment, their signatures unchecked.
+
+    Raises EvidenceError when the fulfillment cannot be read.
+    """
+    keys = (key for key, _ in _signatures(_decoded(one_input.fulfillment), depth=0))
+    return frozenset(base58.b58encode(key).decode() for key in keys)
+
+
+def owners(details: dict[str, Any], depth: int = 0) -> frozenset[str]:
+    """The public keys that a condition, given as BigchainDB's `condition.details`, lets spend an output.
+
+    It is they who own it: an output's `public_keys` are a claim that the ledger does not hold against the condition.
+    """
+    match details:
+        case {"type": "ed25519-sha-256", "public_key": str() as key}:
+            return frozenset((key,))
+        case {"type": "threshold-sha-256", "subconditions": list() as parts} if depth < _MAX_DEPTH:
+            return frozenset().union(*(owners(part, depth + 1) for part in parts if isinstance(part, dict)))
+    return frozenset()
+
+
 def satisfied(details: dict[str, Any], signed_by: frozenset[str], depth: int = 0) -> bool:
     """Whether the keys that signed are enough for a condition, given as BigchainDB's `condition.details`."""
     match details:

@@ -4,6 +4,7 @@ Format: BigchainDB Transactions Spec v2.
 """
 
 import hashlib
+import re
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import rapidjson
 
 CREATE = "CREATE"
 TRANSFER = "TRANSFER"
+AMOUNT = re.compile(r"[0-9]{1,20}")
 
 
 class MalformedTransactionError(ValueError):
@@ -39,7 +41,7 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class Output(msgspec.Struct, frozen=True):
-    """New ownership: `amount` shares (a decimal string) for the owners `public_keys` (base58 Ed25519)."""
+    """New ownership of `amount` shares (a decimal string); `public_keys` claims whose, and `condition` decides."""
 
     public_keys: tuple[str, ...]
     amount: str
@@ -77,8 +79,8 @@ def parse(body: dict[str, Any]) -> Transaction:
     if not transaction.inputs or not transaction.outputs:
         raise MalformedTransactionError("not a transaction: it has no inputs or no outputs")
     for index, output in enumerate(transaction.outputs):
-        if not output.amount.isascii() or not output.amount.isdigit() or not output.public_keys:
-            raise MalformedTransactionError(f"not a transaction: $.outputs[{index}] has no owners or no amount")
+        if not AMOUNT.fullmatch(output.amount):
+            raise MalformedTransactionError(f"not a transaction: $.outputs[{index}].amount is not a number of shares")
     return transaction
 
 

@@ -17,8 +17,6 @@ from local.stack import Stack
 from tests.integration.conftest import LESSOR, eventually
 from tests.writing import new_car
 
-pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning:bigchaindb_driver")
-
 
 def test_the_demo_tells_its_story_and_ends_with_record_equals_ledger(tmp_path: Path) -> None:
     done = subprocess.run(

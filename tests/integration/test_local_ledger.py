@@ -435,6 +435,7 @@ def test_it_stops_at_once_when_told_to_even_with_subscribers_and_a_block_in_the_
 ) -> None:
     with ExitStack() as stack:
         ledger = stack.enter_context(run_ledger(tmp_path, "--block-time", "30"))
+        ledger.subscribe().close()  # one that has left in good order
         stack.enter_context(closing(ledger.subscribe()))
         stack.enter_context(closing(subscribe_and_never_read(ledger)))
         ledger.post(create(lessor), mode="async")

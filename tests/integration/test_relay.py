@@ -24,7 +24,6 @@ from local.stack import LEDGER_NAME, Stack
 from tests.integration.conftest import LESSOR, eventually
 from tests.writing import Json, new_car, new_keys, spoofed_create
 
-pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning:bigchaindb_driver")
 TERMS = lease("2026-01-01", "2027-12-31", 15_000)
 
 

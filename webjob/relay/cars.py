@@ -1,11 +1,16 @@
 """Which transactions concern a car of a trusted lessor.
 
-A car is an asset whose CREATE names a trusted lessor as its owner before. That is a first sieve only: the Function
-holds the name against the signature. A TRANSFER's car is looked up once and remembered, the most recent ones.
+A car is an asset whose CREATE carries a trusted lessor's key in its signature; owners_before is a claim that the ledger
+does not check. This is a first sieve: the Function verifies the signature. A TRANSFER's car is looked up once and
+remembered, the most recent ones.
 """
 
+import base64
+import binascii
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+
+import base58
 
 from relay.blocks import CREATE, TRANSFER, TransactionBody, asset_id
 from relay.errors import LedgerError
@@ -17,7 +22,7 @@ class Cars:
     """Answers whether an asset is a car. `find` returns the transaction with an id, or None."""
 
     def __init__(self, lessors: Collection[str], find: Callable[[str], TransactionBody | None]) -> None:
-        self._lessors = lessors
+        self._lessors = [base58.b58decode(key) for key in lessors]
         self._find = find
         self._known: OrderedDict[str, bool] = OrderedDict()
 
@@ -43,7 +48,9 @@ class Cars:
         self._remember(asset, is_car=False)
 
     def _is_by_lessor(self, create: TransactionBody) -> bool:
-        return any(key in self._lessors for one in create["inputs"] for key in one.get("owners_before") or ())
+        """Whether a lessor's 32 key bytes stand in a fulfillment, whose DER carries the key of each who signed."""
+        fulfillments = [_decoded(one.get("fulfillment")) for one in create["inputs"]]
+        return any(key in fulfillment for fulfillment in fulfillments for key in self._lessors)
 
     def _remember(self, asset: str, is_car: bool) -> bool:  # noqa: FBT001  a fact about the asset, not a switch
         self._known[asset] = is_car
@@ -51,3 +58,12 @@ class Cars:
         if len(self._known) > REMEMBERED_ASSETS:
             self._known.popitem(last=False)
         return is_car
+
+
+def _decoded(fulfillment: object) -> bytes:
+    if not isinstance(fulfillment, str):
+        return b""
+    try:
+        return base64.urlsafe_b64decode(fulfillment + "=" * (-len(fulfillment) % 4))
+    except (binascii.Error, ValueError):
+        return b""

@@ -24,7 +24,17 @@ class Ledger:
         self._driver = BigchainDB(*urls, timeout=TIMEOUT_S)
 
     def block(self, height: int) -> Block | None:
-        """The block at `height`, or None while the ledger has not got there."""
+        """The block at `height`, or None while the ledger has not got there.
+
+        The server looks for the block first and for its tip afterwards: a block that is committed in between is shown
+        as an empty one. So an empty block is asked for again, and believed the second time, when it was there before.
+        """
+        block = self._block(height)
+        if block is not None and not block.transactions:
+            return self._block(height)
+        return block
+
+    def _block(self, height: int) -> Block | None:
         answer = self._ask(f"block {height}", lambda: self._driver.blocks.retrieve(str(height)))
         return None if answer is None else _checked(f"block {height}", lambda: read_block(height, answer))
 
