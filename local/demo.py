@@ -6,6 +6,7 @@ Exit code 0 when record and ledger are equal, 1 when they differ or something di
 import argparse
 import datetime as dt
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -270,8 +271,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _warnings(folder: Path) -> list[str]:
     """What the ledger and the Functions host say about themselves at the start."""
     logs = [folder / "ledger.log", folder / "functions.log"]
-    lines = [line for log in logs for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
-    return [line.strip(" *") for line in lines if "NOT the Azure" in line or "DEVELOPMENT LEDGER" in line]
+    text = "\n".join(log.read_text(encoding="utf-8", errors="replace") for log in logs)
+    return re.findall(r"DEVELOPMENT LEDGER[^:\n]*|NOT the Azure Functions host[^.\n]*", text)
 
 
 def _car_name(asset: Mapping[str, Any]) -> str:

@@ -1,0 +1,87 @@
+"""What the code knows, the documentation says: settings, outcomes, exit codes, rows, log lines."""
+
+import datetime as dt
+import re
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from functions.leasing.car import Car
+from functions.leasing.driver import Claim, Driver, Lease
+from functions.leasing.outcomes import Outcome
+from functions.leasing.terms import CarDescription, LeaseTerms
+from functions.rating.premium import PastHistory, rate
+from functions.rating.tariff import read_tariff
+from functions.records import rows
+from functions.records.rows import AppliedTransaction
+from relay import checkpoint, errors
+from relay.silence import StreamState
+from relay.verdict import Outcome as RelayOutcome
+
+ROOT = Path(__file__).parent.parent.parent
+DOCS = ROOT / "docs"
+
+
+def settings_read_by(*folders: str) -> set[str]:
+    """Names of the environment variables that the code of these folders names."""
+    sources = "".join(path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    return set(re.findall(r'"((?:LEDGER|LESSOR|TABLES|FUNCTION|RELAY|LOCAL|WEBJOBS_SHUTDOWN)_[A-Z_]+)"', sources))
+
+
+def test_every_setting_has_its_line() -> None:
+    text = (DOCS / "settings.md").read_text()
+    named = settings_read_by("functions", "webjob/relay", "local/functions_host")
+    assert {"LEDGER_NAME", "FUNCTION_KEY", "RELAY_POLL_SECONDS"} <= named
+    assert [name for name in sorted(named) if f"| `{name}` |" not in text] == []
+
+
+def test_no_setting_is_documented_that_nobody_reads() -> None:
+    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", (DOCS / "settings.md").read_text(), re.MULTILINE))
+    assert documented <= settings_read_by("functions", "webjob/relay", "local/functions_host")
+
+
+def test_every_outcome_has_its_line_and_both_sides_know_the_same() -> None:
+    documented = set(re.findall(r"^\| `([a-z]+)` \|", (DOCS / "contract.md").read_text(), re.MULTILINE))
+    outcomes = {str(outcome) for outcome in Outcome}
+    assert outcomes <= documented
+    assert outcomes == {str(outcome) for outcome in RelayOutcome}
+
+
+def test_every_exit_code_has_its_line() -> None:
+    text = (DOCS / "operations.md").read_text()
+    source = (ROOT / "webjob" / "relay" / "__main__.py").read_text()
+    codes = set(re.findall(r"return (\d)\b", source))
+    assert {"0", "1", "2", "3", "4", "5"} <= codes
+    assert [code for code in codes if f"| {code} |" not in text] == []
+    assert re.findall(r"exit code (\d)", errors.__doc__ or "") == ["2", "3", "4", "0"]
+
+
+def test_every_stream_state_has_its_word() -> None:
+    text = (DOCS / "operations.md").read_text() + (DOCS / "record.md").read_text()
+    assert [str(state) for state in StreamState if str(state) not in text] == []
+
+
+def test_every_property_of_every_row_has_its_line() -> None:
+    text = (DOCS / "record.md").read_text()
+    car = Car("a" * 64, "lessor", CarDescription(), (), (), "t", "s")
+    premium = rate(read_tariff(), PastHistory(), None)
+    lease = Lease("driver", "t", "s", "a" * 64, CarDescription(), LeaseTerms(annual_mileage=1), premium)
+    written = [
+        rows.car_row(car),
+        rows.transaction_row("a", AppliedTransaction("t", "CREATE", "s", ())),
+        rows.driver_row(Driver("driver", bonus_malus_class=14)),
+        rows.lease_row(lease),
+        rows.claim_row("driver", Claim("1", dt.date(2026, 1, 1), at_fault=True, amount=Decimal(1))),
+    ]
+    properties = {name for row in written for name in row} - {"PartitionKey", "RowKey"}
+    source = Path(checkpoint.__file__).read_text()
+    properties |= set(re.findall(r'^ +"([A-Z][A-Za-z]+)": ', source, re.MULTILINE)) - {"PartitionKey", "RowKey"}
+    assert [name for name in sorted(properties) if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("page", sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]))
+def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
+    text = (ROOT / page).read_text()
+    targets = [target for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in target]
+    assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []
