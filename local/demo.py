@@ -7,10 +7,10 @@ import argparse
 import datetime as dt
 import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +34,7 @@ NAMES = {
     STRANGER.public_key: "an unknown key",
 }
 RECORD_TIMEOUT_S = 30.0
+RESTART_S = 5
 
 Json = dict[str, Any]
 
@@ -225,11 +226,14 @@ Everything is still running. Ctrl-C stops it.
   curl -s -H "$KEY" {stack.functions_url}/api/drivers/{ADA.public_key}
   curl -s -H "$KEY" -X POST {stack.functions_url}/api/drivers/{ADA.public_key}/claims \\
        -d '{{"id": "A-2", "date": "{dt.datetime.now(dt.UTC).date()}", "atFault": true, "amount": "1000.00"}}'
-  kill -9 {stack.relay.pid if stack.relay else "RELAY"}      # the relay; nothing starts it again, as Kudu would
+  kill -9 {stack.relay.pid if stack.relay else "RELAY"}      # the relay; it is started again, as Kudu does after 60 s
 """
     )
-    sys.stdout.flush()
-    threading.Event().wait()
+    while True:
+        sys.stdout.flush()
+        time.sleep(RESTART_S)
+        if stack.relay is not None and stack.relay.exit_code is not None:
+            print(f"the relay ended with {stack.relay.exit_code}; it runs again as process {stack.start_relay().pid}")
 
 
 def play(folder: Path, host: str, after: Callable[[Stack], None]) -> int:
@@ -254,6 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", choices=("local", "func"), default="local", help="what serves the Function app")
     asked = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     began = time.monotonic()
     try:
         folder = Path(tempfile.mkdtemp(prefix="leasehook-demo-"))
@@ -265,6 +270,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nstopped")
         return 0
     print(f"({time.monotonic() - began:.0f} s)")
+    if result == 0:
+        shutil.rmtree(folder)
     return result
 
 
