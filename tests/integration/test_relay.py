@@ -56,12 +56,22 @@ def checkpoint(stack: Stack) -> dict[str, Any]:
         return dict(service.get_table_client("Relay").get_entity(LEDGER_NAME, f"checkpoint-{LEDGER_NAME}"))
 
 
+def command(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the relay package, with the relay's settings."""
+    environment = os.environ | stack.relay_settings | {"PYTHONPATH": str(ROOT / "webjob")}
+    return subprocess.run(
+        [sys.executable, "-m", "relay", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
 def status(stack: Stack) -> dict[str, Any]:
     """What `python -m relay status --json` says."""
-    environment = os.environ | stack.relay_settings | {"PYTHONPATH": str(ROOT / "webjob")}
-    command = [sys.executable, "-m", "relay", "status", "--json"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(command(stack, "status", "--json").stdout)
     return found
 
 
@@ -205,6 +215,36 @@ def test_an_asset_that_only_claims_to_be_the_lessors_is_no_car_and_parks_nothing
         assert not has(stack, sold)
         assert status(stack)["parked"] == []
         assert not said(relay, "ERROR")
+
+
+def test_a_parked_car_stops_no_other_and_gets_through_when_it_is_redriven(
+    stack: Stack, ledger: LedgerClient, tmp_path: Path
+) -> None:
+    with relaying(stack, tmp_path) as relay:
+        registered = ledger.create(LESSOR, new_car())
+        eventually(lambda: has(stack, registered))
+        # The record comes to believe that somebody else owns the car: its next transfer is not signed by that owner.
+        with TableServiceClient.from_connection_string(stack.tables) as service:
+            cars = service.get_table_client("Cars")
+            right = cars.get_entity(registered["id"], f"record-{registered['id']}")
+            wrong = {
+                **right,
+                "UnspentOutputs": right["UnspentOutputs"].replace(LESSOR.public_key, new_keys().public_key),
+            }
+            cars.update_entity(wrong, mode=UpdateMode.REPLACE)
+        leased = ledger.transfer(registered, LESSOR, new_keys().public_key, TERMS)
+        other = ledger.create(LESSOR, new_car())
+        eventually(lambda: has(stack, other))
+        eventually(lambda: [car["car"] for car in status(stack)["parked"]] == [registered["id"]])
+        assert "not signed by the owners" in status(stack)["parked"][0]["reason"]
+        assert command(stack, "redrive", "0" * 64).returncode == 1
+
+        with TableServiceClient.from_connection_string(stack.tables) as service:
+            service.get_table_client("Cars").update_entity(dict(right), mode=UpdateMode.REPLACE)
+        assert command(stack, "redrive", registered["id"]).returncode == 0
+        eventually(lambda: status(stack)["parked"] == [])
+        assert has(stack, leased)
+        assert said(relay, "car redriven")
 
 
 def test_status_says_where_the_relay_stands(stack: Stack, ledger: LedgerClient, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""The command line: `python -m relay run` and `python -m relay status [--json]`.
+"""The command line: `python -m relay run`, `status [--json]`, and `redrive CAR` or `redrive --all`.
 
-Exit codes: 0 stopped as asked, or status shown; 1 a fault of the relay's own, or no checkpoint yet; 2 a setting is
+Exit codes: 0 stopped, or done as asked; 1 a fault of the relay's own, no checkpoint, or no such car; 2 a setting is
 wrong; 3 another relay has taken over; 4 the checkpoint is not of this ledger; 5 Table Storage does not answer.
 """
 
@@ -9,6 +9,8 @@ import datetime as dt
 import json
 import os
 import sys
+
+import msgspec
 
 from relay.checkpoint import CheckpointTable
 from relay.errors import LedgerMismatchError, SettingsError, SupersededError, TablesError
@@ -24,9 +26,19 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("run", help="relay until stopped")
     status = commands.add_parser("status", help="where the relay stands")
     status.add_argument("--json", action="store_true", help="as JSON")
+    redrive = commands.add_parser("redrive", help="have the relay try parked cars again")
+    which = redrive.add_mutually_exclusive_group(required=True)
+    which.add_argument("car", nargs="?", help="the car's asset id")
+    which.add_argument("--all", action="store_true", help="every parked car")
     asked = parser.parse_args(arguments)
     try:
-        return _run() if asked.command == "run" else _status(as_json=asked.json)
+        match asked.command:
+            case "run":
+                return _run()
+            case "status":
+                return _status(as_json=asked.json)
+            case _:
+                return _redrive(asked.car)
     except SettingsError as error:
         print(f"leasehook relay: {error}", file=sys.stderr)
         return 2
@@ -43,6 +55,28 @@ def _run() -> int:
     except LedgerMismatchError as error:
         log.error("STOPPED: %s", error)
         return 4
+    return 0
+
+
+def _redrive(asset_id: str | None) -> int:
+    """Ask for one parked car, or for all where it is None; the running relay, or the next one, does the rest."""
+    table = CheckpointTable(read_tables_settings(os.environ))
+    try:
+        asked = [car for car in table.parked() if asset_id in {None, car.asset_id}]
+        for car in asked:
+            table.park(msgspec.structs.replace(car, redrive=True))
+    except TablesError as error:
+        print(f"leasehook relay: {error}", file=sys.stderr)
+        return 5
+    finally:
+        table.close()
+    if asset_id and not asked:
+        print(f"leasehook relay: car {asset_id} is not parked", file=sys.stderr)
+        return 1
+    for car in asked:
+        print(
+            f"{car.asset_id} will be redriven by the relay within seconds; `status` shows when it is no longer parked"
+        )
     return 0
 
 

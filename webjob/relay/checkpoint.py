@@ -43,12 +43,13 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class ParkedCar(msgspec.Struct, frozen=True):
-    """A car that is left out until it is redriven, and why."""
+    """A car that is left out, and why. `redrive`: somebody asked that the relay try it again."""
 
     asset_id: str
     transaction_id: str
     sequence: str
     reason: str
+    redrive: bool = False
 
 
 class CheckpointTable:
@@ -93,18 +94,33 @@ class CheckpointTable:
             "TransactionId": car.transaction_id,
             "Sequence": car.sequence,
             "Reason": car.reason[:MAX_TEXT],
+            "Redrive": car.redrive,
         }
         with _tables_errors():
             self._table.upsert_entity(row, mode=UpdateMode.REPLACE)
+
+    def unpark(self, asset_id: str) -> None:
+        """Note that a car is parked no longer."""
+        with _tables_errors():
+            self._table.delete_entity(self._ledger, PARKED + asset_id)
 
     def parked(self) -> list[ParkedCar]:
         """The parked cars."""
         query = "PartitionKey eq @ledger and RowKey ge @first and RowKey lt @beyond"
         parameters = {"ledger": self._ledger, "first": PARKED, "beyond": PARKED[:-1] + "."}
         with _tables_errors():
-            rows = list(self._table.query_entities(query, parameters=parameters))
+            try:
+                rows = list(self._table.query_entities(query, parameters=parameters))
+            except ResourceNotFoundError:
+                rows = []
         return [
-            ParkedCar(row["RowKey"].removeprefix(PARKED), row["TransactionId"], row["Sequence"], row["Reason"])
+            ParkedCar(
+                asset_id=row["RowKey"].removeprefix(PARKED),
+                transaction_id=row["TransactionId"],
+                sequence=row["Sequence"],
+                reason=row["Reason"],
+                redrive=row.get("Redrive", False),
+            )
             for row in rows
         ]
 

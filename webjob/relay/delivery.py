@@ -7,6 +7,7 @@ lacks is sent whole, from the ledger; a car that cannot be delivered is parked, 
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -69,6 +70,24 @@ class Delivery:
         After StopRequestedError, what was not settled is to be delivered again.
         """
         self._settle(events, self._repair)
+
+    def redrive(self) -> None:
+        """Send the whole chain of each parked car that somebody asked to try again; unpark those that get through."""
+        for car in until_done(self._bell, "parked cars", self._parts.table.parked):
+            if not car.redrive:
+                continue
+            try:
+                chain = self._chain(car.asset_id, {car.transaction_id})
+            except LedgerError as error:
+                log.warning("car cannot be redriven yet", extra=fields(car=car.asset_id, reason=str(error)))
+                continue
+            log.info("redriving", extra=fields(car=car.asset_id, events=len(chain)))
+            # From here on its events are delivered again: what the chain brings already are duplicates then.
+            self.parked.discard(car.asset_id)
+            self._settle(chain, self._give_up)
+            if car.asset_id not in self.parked:
+                until_done(self._bell, "unparking a car", partial(self._parts.table.unpark, car.asset_id))
+                log.info("car redriven", extra=fields(car=car.asset_id))
 
     def _settle(self, events: Sequence[CarEvent], on_deferred: OnDeferred) -> None:
         waiting = deque(batches(events, self._parts.batch_events))

@@ -29,6 +29,7 @@ from relay.stream import Stream
 BLOCKS_PER_CHECKPOINT = 200
 """The most blocks that are read before the checkpoint moves."""
 HEARTBEAT_S = 10.0
+"""How often the checkpoint is written although it stands still, and parked cars are looked after."""
 MISMATCH_PATIENCE_S = 30.0
 """How long a node may lack the checkpoint's block, being behind, before it is another ledger."""
 STOP_GRACE_S = 4.0
@@ -72,7 +73,7 @@ class Relay:
         self._height = 0
         self._found = 0
         self._judged_connection = 0
-        self._last_write = 0.0
+        self._last_round = time.monotonic()
 
     def startup(self) -> None:
         """Listen for a stop, claim the checkpoint, and hold it against the ledger."""
@@ -89,13 +90,16 @@ class Relay:
         while True:
             events, through = self._read()
             self._delivery.settle(events)
-            if through > self._height:
+            has_moved = through > self._height
+            if has_moved:
                 self._advance(through)
-                continue
-            self._judge_stream()
-            if time.monotonic() - self._last_write > HEARTBEAT_S:
+            if time.monotonic() - self._last_round > HEARTBEAT_S:
                 self._advance(self._height)
-            self._bell.wait(self._settings.poll_seconds)
+                self._delivery.redrive()
+                self._last_round = time.monotonic()
+            if not has_moved:
+                self._judge_stream()
+                self._bell.wait(self._settings.poll_seconds)
 
     def shutdown(self) -> None:
         """Let go of every connection. What was in flight will be delivered again."""
@@ -128,7 +132,6 @@ class Relay:
             self._delivery.reload_parked()
             self._found = 0
         self._height = in_force
-        self._last_write = time.monotonic()
 
     def _judge_stream(self) -> None:
         """Say so when the stream falls silent or announces again, and reconnect a silent one."""
