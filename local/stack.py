@@ -107,13 +107,22 @@ def running_stack(folder: Path, lessors: Sequence[str], say: Say, host: str = "l
 @contextmanager
 def _functions(host: str, log: Path, settings: dict[str, str]) -> Iterator[str]:
     if host == "func":
-        port = free_port()
-        with running("func", _func_command(port), log=log, env=_func_env(settings), is_ready=lambda _: True):
-            yield f"http://127.0.0.1:{port}"
+        url = f"http://127.0.0.1:{(port := free_port())}"
+        command, env = _func_command(port), _func_env(settings)
+        with running("func", command, log=log, env=env, is_ready=lambda _: _answers(url), timeout=START_TIMEOUT_S):
+            yield url
         return
     argv = [sys.executable, "-m", "local.functions_host", str(ROOT), "--with-parent"]
     with running("the Functions host", argv, log=log, env=settings, timeout=START_TIMEOUT_S) as child:
         yield child.announced["http"]
+
+
+def _answers(url: str) -> bool:
+    try:
+        requests.get(url, timeout=2)
+    except requests.RequestException:
+        return False
+    return True
 
 
 def _func_command(port: int) -> list[str]:

@@ -227,6 +227,9 @@ def _continuation(req: func.HttpRequest) -> dict[str, str] | None:
     if not text:
         return None
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(text), type=dict[str, str])
-    except (binascii.Error, ValueError) as error:
-        raise RequestError(HTTPStatus.BAD_REQUEST, "after must be the value of `next` in an earlier page") from error
+        token = msgspec.json.decode(base64.urlsafe_b64decode(text), type=dict[str, str])
+    except (binascii.Error, ValueError):
+        token = {}
+    if token.keys() != {"PartitionKey", "RowKey"}:
+        raise RequestError(HTTPStatus.BAD_REQUEST, "after must be the value of `next` in an earlier page")
+    return token

@@ -95,6 +95,7 @@ def test_bad_entries_are_400_and_name_the_place(app: App) -> None:
         ("GET", "cars/xyz", None, "'xyz'"),
         ("GET", "drivers?limit=0", None, "limit"),
         ("GET", "drivers?after=!", None, "after"),
+        ("GET", "drivers?after=e30=", None, "after"),
     ]
     for method, path, body, place in cases:
         answer = app.call(method, path, body)
