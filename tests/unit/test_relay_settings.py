@@ -1,0 +1,187 @@
+"""The relay's settings: what is accepted, and the one line that says what is wrong with the rest."""
+
+import pytest
+
+from relay.errors import SettingsError
+from relay.settings import Secret, Settings, read_settings, read_tables_settings
+from tests.writing import new_keys
+
+KEY = "S3cretFunctionKey=="
+ACCOUNT_KEY = "U2VjcmV0QWNjb3VudEtleQ=="
+LESSOR = "4K9sWUMFwTgaDGPfdynrbxWqWS6sWmKbZoTjxLtVUibD"
+SECRETS = (KEY, ACCOUNT_KEY, "S3cret", "hunter2")
+
+RIGHT = {
+    "LEDGER_NAME": "leasing-1",
+    "LEDGER_URLS": "http://127.0.0.1:9984",
+    "LESSOR_PUBLIC_KEYS": LESSOR,
+    "FUNCTION_URL": "https://insurer.example/api/ledger-events",
+    "FUNCTION_KEY": KEY,
+    "TABLES_CONNECTION_STRING": f"AccountName=account;AccountKey={ACCOUNT_KEY}",
+}
+
+
+def read(**changed: str) -> Settings:
+    return read_settings({**RIGHT, **changed})
+
+
+def refusal(**changed: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        read(**changed)
+    return str(caught.value)
+
+
+def test_the_least_that_must_be_set_is_enough() -> None:
+    settings = read()
+    assert settings.ledger_urls == ("http://127.0.0.1:9984",)
+    assert settings.lessors == {LESSOR}
+    assert settings.event_source == "urn:bigchaindb:leasing-1"
+    assert settings.function_key.reveal() == KEY
+    assert (settings.stream_url, settings.poll_seconds, settings.batch_events, settings.log_format) == (
+        "",
+        2.0,
+        100,
+        "text",
+    )
+
+
+def test_several_nodes_and_lessors_are_separated_by_commas() -> None:
+    second = new_keys().public_key
+    settings = read(LEDGER_URLS=" https://one/ ,, http://two:9984", LESSOR_PUBLIC_KEYS=f"{LESSOR}, {second},")
+    assert settings.ledger_urls == ("https://one", "http://two:9984")
+    assert settings.lessors == {LESSOR, second}
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:7071/api/ledger-events", "http://localhost/x", "http://[::1]:80/x", "https://host/x"]
+)
+def test_the_function_may_be_anywhere_over_https_and_on_this_machine_over_http(url: str) -> None:
+    assert read(FUNCTION_URL=url).function_url == url
+
+
+def test_a_table_endpoint_may_stand_in_place_of_the_connection_string() -> None:
+    tables = read(TABLES_CONNECTION_STRING="", TABLES_ENDPOINT="https://account.table.core.windows.net").tables
+    assert (tables.connection_string, tables.endpoint) == (None, "https://account.table.core.windows.net")
+
+
+WRONG = [
+    ("LEDGER_NAME", "", "nothing", "a-z, 0-9 and -"),
+    ("LEDGER_NAME", "Leasing", "'Leasing'", "a-z, 0-9 and -"),
+    ("LEDGER_NAME", "a/b", "'a/b'", "a-z, 0-9 and -"),
+    ("LEDGER_NAME", "a" * 64, "aaaa", "1 to 63"),
+    ("LEDGER_NAME", "a\nb", r"'a\nb'", "a-z, 0-9 and -"),
+    ("LEDGER_URLS", "", "nothing", "http://"),
+    ("LEDGER_URLS", " , ", "nothing", "http://"),
+    ("LEDGER_URLS", "127.0.0.1:9984", "'127.0.0.1:9984'", "http://"),
+    ("LEDGER_URLS", "http://good,ftp://bad", "'ftp://bad'", "http://"),
+    ("LEDGER_URLS", "http://", "'http:", "http://"),
+    ("LEDGER_URLS", "http://host:99999", "99999", "http://"),
+    ("LEDGER_URLS", "http://[::1", "'http://[::1'", "http://"),
+    ("LEDGER_URLS", "http://user:hunter2@host", "not shown", "http://"),
+    ("LEDGER_STREAM_URL", "http://host/", "'http://host/'", "ws://"),
+    ("LEDGER_STREAM_URL", "ws://user:hunter2@host/", "not shown", "ws://"),
+    ("LESSOR_PUBLIC_KEYS", "", "nothing", "base58 Ed25519"),
+    ("LESSOR_PUBLIC_KEYS", " , ", "nothing", "base58 Ed25519"),
+    ("LESSOR_PUBLIC_KEYS", f"{LESSOR},{LESSOR[:-1]}", LESSOR[:-1], "base58 Ed25519"),
+    ("LESSOR_PUBLIC_KEYS", "0OIl", "'0OIl'", "base58 Ed25519"),
+    ("LESSOR_PUBLIC_KEYS", "é", "'é'", "base58 Ed25519"),
+    ("LESSOR_PUBLIC_KEYS", "1" * 100_000, "1111", "base58 Ed25519"),
+    ("LESSOR_PUBLIC_KEYS", "a\nb", r"'a\nb'", "base58 Ed25519"),
+    ("FUNCTION_URL", "", "nothing", "https://"),
+    ("FUNCTION_URL", "insurer.example", "'insurer.example'", "https://"),
+    ("FUNCTION_URL", "http://insurer.example/x", "'http://insurer.example/x'", "https://"),
+    ("FUNCTION_URL", "http://127.0.0.1.evil.example/x", "evil", "https://"),
+    ("FUNCTION_URL", "https://u:hunter2@host/", "not shown", "without credentials"),
+    ("FUNCTION_URL", "https://host/?code=S3cret", "not shown", "FUNCTION_KEY"),
+    ("FUNCTION_KEY", "", "nothing", "function key"),
+    ("FUNCTION_KEY", "S3cret\nkey", "not shown", "function key"),
+    ("FUNCTION_KEY", "S3cretké", "not shown", "function key"),
+    ("TABLES_CONNECTION_STRING", "", "neither", "table endpoint"),
+    ("TABLES_CONNECTION_STRING", "S3cret", "not shown", "AccountName"),
+    ("TABLES_ENDPOINT", "https://account.table.core.windows.net", "both", "set one"),
+    ("RELAY_POLL_SECONDS", "0", "'0'", "0.1 to 300"),
+    ("RELAY_POLL_SECONDS", "301", "'301'", "0.1 to 300"),
+    ("RELAY_POLL_SECONDS", "two", "'two'", "0.1 to 300"),
+    ("RELAY_POLL_SECONDS", "nan", "'nan'", "0.1 to 300"),
+    ("RELAY_POLL_SECONDS", "inf", "'inf'", "0.1 to 300"),
+    ("RELAY_BATCH_EVENTS", "0", "'0'", "1 to 500"),
+    ("RELAY_BATCH_EVENTS", "501", "'501'", "1 to 500"),
+    ("RELAY_BATCH_EVENTS", "many", "'many'", "1 to 500"),
+    ("RELAY_BATCH_EVENTS", "9.5", "'9.5'", "1 to 500"),
+    ("RELAY_LOG_FORMAT", "xml", "'xml'", "text or json"),
+    ("RELAY_LOG_FORMAT", "a\nb", r"'a\nb'", "text or json"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value", "found", "allowed"), WRONG, ids=lambda value: str(value)[:30])
+def test_a_wrong_setting_is_refused_in_one_line_with_its_name_what_was_found_and_what_is_allowed(
+    variable: str, value: str, found: str, allowed: str
+) -> None:
+    message = refusal(**{variable: value})
+    name, _, rest = message.partition(":")
+    assert variable in name
+    assert found in rest
+    assert allowed in rest
+    assert len(message.splitlines()) == 1
+    assert len(message) < 400
+
+
+@pytest.mark.parametrize("variable", RIGHT)
+def test_each_setting_that_must_be_there_is_missed_by_name(variable: str) -> None:
+    with pytest.raises(SettingsError, match=variable):
+        read_settings({name: value for name, value in RIGHT.items() if name != variable})
+
+
+def test_a_table_endpoint_must_be_https() -> None:
+    message = refusal(TABLES_CONNECTION_STRING="", TABLES_ENDPOINT="http://account.table.core.windows.net")
+    assert message.startswith("TABLES_ENDPOINT: found 'http://account.table.core.windows.net'")
+
+
+@pytest.mark.parametrize(
+    "connection_string",
+    [
+        "AccountName=account",
+        f"TableEndpoint=;AccountKey={ACCOUNT_KEY}",
+        f"AccountName=a;AccountKey={ACCOUNT_KEY};S3cret",
+    ],
+)
+def test_a_connection_string_that_the_sdk_cannot_use_is_refused_at_start(connection_string: str) -> None:
+    message = refusal(TABLES_CONNECTION_STRING=connection_string)
+    assert message.startswith("TABLES_CONNECTION_STRING")
+    assert not any(secret in message for secret in SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [(wrong[0], wrong[1]) for wrong in WRONG if any(secret in wrong[1] for secret in SECRETS)]
+)
+def test_no_refusal_shows_a_secret(variable: str, value: str) -> None:
+    message = refusal(**{variable: value})
+    assert not any(secret in message for secret in SECRETS)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://f.example/api/ledger-events?code=S3cret",
+        "htps://f.example/api/ledger-events?code=S3cret",
+        "https://f.example:99999/api/ledger-events?code=S3cret",
+        "f.example/api/ledger-events?code=S3cret",
+    ],
+)
+def test_a_function_url_copied_with_its_key_never_shows_the_key_whatever_else_is_wrong_with_it(url: str) -> None:
+    assert "S3cret" not in refusal(FUNCTION_URL=url)
+
+
+def test_the_settings_as_a_whole_can_be_printed_without_a_secret() -> None:
+    settings = read()
+    assert not any(secret in f"{settings} {settings!r} {settings.function_key}" for secret in SECRETS)
+
+
+def test_a_secret_shows_itself_only_when_asked() -> None:
+    assert str(Secret("hunter2")) == repr(Secret("hunter2")) == f"{Secret('hunter2')}" == "Secret(hidden)"
+    assert Secret("hunter2").reveal() == "hunter2"
+
+
+def test_status_needs_the_ledgers_name_and_the_tables_alone() -> None:
+    tables = {name: RIGHT[name] for name in ("LEDGER_NAME", "TABLES_CONNECTION_STRING")}
+    assert read_tables_settings(tables).ledger_name == "leasing-1"

@@ -1,0 +1,221 @@
+"""The rows of tables Drivers and Cars: what is written is read again, under keys that Table Storage takes."""
+
+import datetime as dt
+import re
+from decimal import Decimal
+from typing import Any
+
+import base58
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from functions.api.drivers import CLAIM_ID
+from functions.leasing.car import Car, Holder, UnspentOutput
+from functions.leasing.driver import Claim, Driver, Lease, Profile
+from functions.leasing.terms import CarDescription, LeaseTerms
+from functions.leasing.transactions import OutputReference
+from functions.rating.premium import PastClaim, Premium
+from functions.records import rows
+from functions.records.rows import AppliedTransaction
+
+FORBIDDEN = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f]")
+"""Characters that Table Storage refuses in PartitionKey and RowKey."""
+MAX_KEY_BYTES = 1024
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+IDS = st.text("0123456789abcdef", min_size=64, max_size=64)
+KEYS = st.binary(min_size=32, max_size=32).map(lambda key: base58.b58encode(key).decode())
+DATES = st.dates()
+MAYBE_DATES = st.none() | DATES
+CENTS = st.integers(0, 10**12).map(lambda cents: Decimal(cents).scaleb(-2))
+SEQUENCES = st.builds("{:012d}-{:06d}".format, st.integers(0, 10**12 - 1), st.integers(0, 10**6 - 1))
+DETAILS = st.recursive(
+    st.builds(lambda key: {"type": "ed25519-sha-256", "public_key": key}, KEYS),
+    lambda inner: st.builds(
+        lambda parts: {"type": "threshold-sha-256", "threshold": len(parts), "subconditions": parts},
+        st.lists(inner, min_size=1, max_size=2),
+    ),
+    max_leaves=3,
+)
+DESCRIPTIONS = st.builds(CarDescription, TEXT, TEXT, TEXT, TEXT)
+REFERENCES = st.builds(OutputReference, IDS, st.integers(0, 10**6))
+UNSPENT = st.builds(
+    UnspentOutput, REFERENCES, st.integers(1, 9 * 10**18), st.lists(KEYS, max_size=2).map(tuple), DETAILS
+)
+CARS = st.builds(
+    Car,
+    asset_id=IDS,
+    lessor=KEYS,
+    description=DESCRIPTIONS,
+    unspent=st.lists(UNSPENT, max_size=2).map(tuple),
+    holders=st.lists(st.builds(Holder, KEYS, IDS), max_size=2).map(tuple),
+    last_transaction=IDS,
+    sequence=SEQUENCES,
+)
+TRANSACTIONS = st.builds(
+    AppliedTransaction, IDS, st.sampled_from(["CREATE", "TRANSFER"]), SEQUENCES, st.lists(KEYS, max_size=3).map(tuple)
+)
+PREMIUMS = st.builds(
+    Premium,
+    annual=CENTS,
+    currency=st.just("EUR"),
+    base_rate=CENTS,
+    bonus_malus_class=st.integers(0, 22),
+    level=st.integers(54, 200),
+    as_of=MAYBE_DATES,
+    claim_free_years=st.integers(0, 200),
+    claims_counted=st.lists(TEXT, max_size=2).map(tuple),
+    tariff=TEXT,
+)
+TERMS = st.builds(
+    LeaseTerms, MAYBE_DATES, MAYBE_DATES, st.none() | st.integers(1, 300_000), st.lists(TEXT, max_size=2).map(tuple)
+)
+LEASES = st.builds(
+    Lease, KEYS, IDS, SEQUENCES, IDS, DESCRIPTIONS, TERMS, PREMIUMS, st.just("") | IDS, st.just("") | SEQUENCES
+)
+CLAIM_IDS = st.from_regex(CLAIM_ID, fullmatch=True)
+CLAIMS = st.builds(Claim, CLAIM_IDS, DATES, st.booleans(), CENTS, TEXT)
+PAST_CLAIMS = st.builds(PastClaim, CLAIM_IDS, DATES, st.booleans())
+PROFILES = st.builds(Profile, TEXT, TEXT, MAYBE_DATES, MAYBE_DATES)
+DRIVERS = st.builds(
+    Driver,
+    key=KEYS,
+    profile=st.none() | PROFILES,
+    claims=st.lists(PAST_CLAIMS, max_size=2).map(tuple),
+    open_leases=st.dictionaries(IDS, CENTS, max_size=2),
+    latest_start=MAYBE_DATES,
+    bonus_malus_class=st.none() | st.integers(0, 22),
+)
+
+
+def stored(row: rows.Entity) -> rows.Entity:
+    """The row as Table Storage gives it back: it keeps no property without a value."""
+    for name, value in row.items():
+        assert re.fullmatch("[A-Z][A-Za-z]+", name)
+        assert value is None or isinstance(value, str | bool) or -(2**31) <= value < 2**31
+    for key in (row["PartitionKey"], row["RowKey"]):
+        assert not FORBIDDEN.search(key)
+        assert 0 < len(key.encode("utf-16-le")) <= MAX_KEY_BYTES
+    return {name: value for name, value in row.items() if value is not None}
+
+
+@settings(max_examples=60)
+@given(CARS)
+def test_a_car_is_read_as_it_was_written(car: Car) -> None:
+    assert rows.car_from(stored(rows.car_row(car))) == car
+
+
+@settings(max_examples=60)
+@given(IDS, TRANSACTIONS)
+def test_an_applied_transaction_is_read_as_it_was_written(asset_id: str, applied: AppliedTransaction) -> None:
+    assert rows.transaction_from(stored(rows.transaction_row(asset_id, applied))) == applied
+
+
+@settings(max_examples=60)
+@given(DRIVERS)
+def test_a_driver_is_read_as_they_were_written(driver: Driver) -> None:
+    row = stored(rows.driver_row(driver))
+
+    assert rows.driver_from(row) == driver
+    assert row["Provisional"] == (driver.profile is None)
+
+
+@settings(max_examples=60)
+@given(LEASES)
+def test_a_lease_is_read_as_it_was_written(lease: Lease) -> None:
+    found = rows.lease_from(stored(rows.lease_row(lease)))
+
+    assert found == lease
+    assert str(found.premium.annual) == str(lease.premium.annual)
+
+
+@settings(max_examples=60)
+@given(KEYS, CLAIMS)
+def test_a_claim_is_read_as_it_was_written(driver: str, claim: Claim) -> None:
+    found = rows.claim_from(stored(rows.claim_row(driver, claim)))
+
+    assert found == claim
+    assert str(found.amount) == str(claim.amount)
+
+
+@settings(max_examples=60)
+@given(st.lists(CLAIMS, max_size=5))
+def test_the_row_keys_of_claims_are_in_the_order_of_their_dates(claims: list[Claim]) -> None:
+    by_key = sorted(claims, key=rows.claim_key)
+
+    assert [claim.date for claim in by_key] == sorted(claim.date for claim in claims)
+
+
+def _car() -> Car:
+    return Car("ab" * 32, "Lessor", CarDescription(), (), (), "cd" * 32, "000000000001-000000")
+
+
+def _lease() -> Lease:
+    premium = Premium(Decimal("1.00"), "EUR", Decimal("1.00"), 14, 100, None, 0, (), "1")
+    return Lease("Driver", "ef" * 32, "000000000001-000000", "ab" * 32, CarDescription(), LeaseTerms(), premium)
+
+
+def _claim() -> Claim:
+    return Claim("C-1", dt.date(2020, 2, 29), at_fault=True, amount=Decimal("10.00"))
+
+
+def _applied() -> AppliedTransaction:
+    return AppliedTransaction("cd" * 32, "CREATE", "000000000001-000000", ())
+
+
+@pytest.mark.parametrize(
+    ("row", "partition", "key"),
+    [
+        (rows.car_row(_car()), "ab" * 32, "record-" + "ab" * 32),
+        (rows.transaction_row("ab" * 32, _applied()), "ab" * 32, "transaction-" + "cd" * 32),
+        (rows.driver_row(Driver("Driver")), "Driver", "record-Driver"),
+        (rows.lease_row(_lease()), "Driver", "lease-" + "ef" * 32),
+        (rows.claim_row("Driver", _claim()), "Driver", "claim-2020-02-29-C-1"),
+    ],
+    ids=["car", "transaction", "driver", "lease", "claim"],
+)
+def test_a_row_has_its_place(row: rows.Entity, partition: str, key: str) -> None:
+    assert (row["PartitionKey"], row["RowKey"]) == (partition, key)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (rows.record_key("x"), rows.LEASE),
+        (rows.record_key("x"), rows.CLAIM),
+        (rows.record_key("x"), rows.TRANSACTION),
+        (rows.LEASE, rows.CLAIM),
+    ],
+)
+def test_no_kind_of_row_is_mistaken_for_another(first: str, second: str) -> None:
+    assert not first.startswith(second)
+    assert not second.startswith(first)
+
+
+def _filled(kind: str) -> list[dict[str, Any]]:
+    """An empty and a filled row of the kind, as they are stored."""
+    profile = Profile("Ann", "B-1", dt.date(2010, 1, 1), dt.date(2011, 1, 1))
+    terms = LeaseTerms(dt.date(2026, 1, 1), dt.date(2027, 1, 1), 1)
+    made = {
+        "driver": [rows.driver_row(Driver("A")), rows.driver_row(Driver("A", profile=profile, bonus_malus_class=1))],
+        "lease": [
+            rows.lease_row(_lease()),
+            rows.lease_row(Lease("A", "b", "c", "d", CarDescription("V"), terms, _lease().premium, "e", "f")),
+        ],
+    }
+    return made[kind]
+
+
+@pytest.mark.parametrize("kind", ["driver", "lease"])
+def test_rows_of_one_kind_have_the_same_properties(kind: str) -> None:
+    empty, filled = _filled(kind)
+
+    assert list(empty) == list(filled)
+
+
+def test_money_and_dates_are_written_as_a_person_reads_them() -> None:
+    row = rows.lease_row(_lease())
+
+    assert (row["AnnualPremium"], row["StartDate"], row["AnnualMileage"]) == ("1.00", "", None)
+    assert rows.claim_row("Driver", _claim())["Date"] == "2020-02-29"
