@@ -18,7 +18,7 @@ from functions.leasing.car import Car, Decision, Effect, LeaseEnded, LedgerEvent
 from functions.leasing.driver import Claim, Driver, Profile
 from functions.leasing.outcomes import Outcome
 from functions.rating.premium import PastClaim
-from functions.records.errors import ConflictError, RecordError, UnavailableError
+from functions.records.errors import ConflictError, RecordError, RefusedError, RowTooLargeError, UnavailableError
 from functions.records.record import Record, StoredCar
 from functions.records.rows import AppliedTransaction
 
@@ -124,17 +124,22 @@ class Recording:
         return dict(zip(plans, written, strict=True))
 
     async def _plan(self, asset_id: str, events: Sequence[LedgerEvent]) -> _Plan:
-        stored = await self._record.load_car(asset_id)
+        try:
+            stored = await self._record.load_car(asset_id)
+        except RefusedError as error:
+            return _Plan(StoredCar(None, None), [Decision(Outcome.FAILED, str(error)) for _ in events], [], None)
         plan = _Plan(stored, [], [], stored.car)
         for event in events:
             decision = await self._decide(plan, event)
             if decision.outcome is Outcome.APPLIED and decision.car is not None:
-                transaction = event.transaction
-                owners = {owner for output in decision.car.unspent for owner in output.owners}
-                plan.car = decision.car
-                plan.applied.append(
-                    AppliedTransaction(transaction.id, transaction.operation, event.sequence, tuple(sorted(owners)))
-                )
+                applied = _mark(event, decision.car)
+                try:
+                    self._record.check_car(decision.car, applied)
+                except RowTooLargeError as error:
+                    decision = Decision(Outcome.FAILED, str(error))
+                else:
+                    plan.car = decision.car
+                    plan.applied.append(applied)
             plan.decisions.append(decision)
         return plan
 
@@ -194,6 +199,13 @@ class Recording:
         except RecordError as error:
             return _without_applied(plan.decisions, str(error))
         return plan.decisions
+
+
+def _mark(event: LedgerEvent, car: Car) -> AppliedTransaction:
+    """The mark of an event that made the car so."""
+    owners = {owner for output in car.unspent for owner in output.owners}
+    transaction = event.transaction
+    return AppliedTransaction(transaction.id, transaction.operation, event.sequence, tuple(sorted(owners)))
 
 
 def _without_applied(decisions: Sequence[Decision], fault: str) -> list[Decision]:

@@ -6,6 +6,7 @@ and what is allowed; the value of a secret is never shown.
 
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import base58
 import msgspec
@@ -56,15 +57,14 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             f"TABLES_CONNECTION_STRING, TABLES_ENDPOINT: found {found}; set one: a storage account's connection string "
             "(locally), or its table endpoint, https://ACCOUNT.table.core.windows.net (managed identity)"
         )
-    if connection_string and not re.search(
-        r"(?:^|;)(?:TableEndpoint|AccountName|UseDevelopmentStorage)=", connection_string
-    ):
+    if connection_string and not _is_connection_string(connection_string):
         raise SettingsError(
             "TABLES_CONNECTION_STRING: found a text that is no connection string (its value is not shown); "
-            "allowed is one with AccountName=...;AccountKey=... or TableEndpoint=..."
+            "allowed is one with AccountName= or TableEndpoint=, and AccountKey= or SharedAccessSignature="
         )
-    if endpoint and not endpoint.startswith("https://"):
-        raise SettingsError(f"TABLES_ENDPOINT: found {shown(endpoint)}; allowed is an https:// URL")
+    if endpoint and not _is_endpoint(endpoint):
+        found = "a connection string (not shown)" if "=" in endpoint else shown(endpoint)
+        raise SettingsError(f"TABLES_ENDPOINT: found {found}; allowed is an https:// URL without a query")
     return Settings(
         ledger_name=_ledger_name(environment),
         lessors=_lessors(environment),
@@ -97,12 +97,31 @@ def _lessors(environment: Mapping[str, str]) -> frozenset[str]:
     return frozenset(keys)
 
 
-def is_public_key(text: str) -> bool:
-    """Whether `text` is an Ed25519 public key in base58, as BigchainDB writes it."""
+def _is_connection_string(text: str) -> bool:
+    """Whether the tables SDK can make a connection of this: an account or endpoint, and a key."""
+    parts = [part.partition("=") for part in text.split(";") if part]
+    named = {name.strip().lower() for name, _, value in parts if value}
+    if not all(equals for _, equals, _ in parts):
+        return False
+    has_place = bool(named & {"accountname", "tableendpoint"})
+    return "usedevelopmentstorage" in named or (has_place and bool(named & {"accountkey", "sharedaccesssignature"}))
+
+
+def _is_endpoint(text: str) -> bool:
     try:
-        return len(text) <= 44 and len(base58.b58decode(text)) == 32
+        parts = urlsplit(text)
+        return parts.scheme == "https" and bool(parts.hostname) and parts.port != 0 and "=" not in text
     except ValueError:
         return False
+
+
+def is_public_key(text: str) -> bool:
+    """Whether `text` is an Ed25519 public key in base58, written in the one way there is."""
+    try:
+        key = base58.b58decode(text)
+    except ValueError:
+        return False
+    return len(key) == 32 and base58.b58encode(key).decode() == text
 
 
 def shown(value: str) -> str:

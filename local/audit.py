@@ -99,13 +99,15 @@ def _apply(facts: Facts, transaction: dict[str, Any], lessors: Collection[str]) 
     for one in transaction["inputs"]:
         if one["fulfills"]:
             del car.unspent[one["fulfills"]["transaction_id"], one["fulfills"]["output_index"]]
-    keeping = {owner for owners in car.unspent.values() for owner in owners}
+    keeping = {owner for owners in car.unspent.values() for owner in owners if owner not in lessors}
     created = [tuple(sorted(_keys(output["condition"]["details"]))) for output in transaction["outputs"]]
     receiving = {owner for owners in created for owner in owners if owner not in lessors}
     for index, owners in enumerate(created):
         car.unspent[transaction["id"], index] = owners
+    # Outputs are spent whole, so a driver who keeps a part gets it back: that is no new lease, unless nobody changes.
+    is_renewal = before.keys() == keeping | receiving if before else False
     for driver, lease in before.items():
-        if driver not in keeping:
+        if driver not in keeping and (is_renewal or driver not in receiving):
             facts.leases[driver, lease] = (asset, transaction["id"])
             del car.holders[driver]
     for driver in receiving - car.holders.keys():

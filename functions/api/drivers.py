@@ -199,7 +199,8 @@ def _claim(entry: ClaimEntry) -> Claim:
         raise RequestError(HTTPStatus.BAD_REQUEST, "an amount in whole cents is allowed - at `$.amount`")
     _check_text("description", entry.description)
     _check_date("date", entry.date)
-    return Claim(entry.id, entry.date, entry.at_fault, entry.amount.quantize(CENT), entry.description)
+    # Plus zero: -0.00 is 0.00.
+    return Claim(entry.id, entry.date, entry.at_fault, entry.amount.quantize(CENT) + 0, entry.description)
 
 
 def _check_text(name: str, text: str) -> None:
@@ -217,7 +218,7 @@ def _check_date(name: str, date: dt.date | None) -> None:
 
 def _limit(req: func.HttpRequest) -> int:
     text = req.params.get("limit", str(MAX_DRIVERS))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_DRIVERS):
+    if not (re.fullmatch("[0-9]{1,9}", text) and 1 <= int(text) <= MAX_DRIVERS):
         raise RequestError(HTTPStatus.BAD_REQUEST, f"limit must be a number from 1 to {MAX_DRIVERS}")
     return int(text)
 

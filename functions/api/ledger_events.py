@@ -22,7 +22,7 @@ CONTENT_TYPE = "application/cloudevents-batch+json"
 EVENT_TYPE = "bigchaindb.transaction.committed"
 MAX_BODY_BYTES = 1_048_576
 MAX_EVENTS = 500
-SEQUENCE = re.compile(r"\d{12}-\d{6}")
+SEQUENCE = re.compile(r"[0-9]{12}-[0-9]{6}")
 
 
 class CloudEvent(msgspec.Struct, frozen=True):

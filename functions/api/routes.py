@@ -12,7 +12,7 @@ from functions.api.answers import RequestError, problem
 from functions.rating.premium import rate
 from functions.rating.tariff import read_tariff
 from functions.recording import Recording
-from functions.records.errors import RowTooLargeError, UnavailableError
+from functions.records.errors import RefusedError, RowTooLargeError, UnavailableError
 from functions.records.record import Record, open_record
 from functions.settings import Settings, is_public_key, shown
 
@@ -52,7 +52,7 @@ def answering(route: Route) -> Route:
         except UnavailableError as error:
             log.warning("%s %s: %s", req.method, route.__name__, error)
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": str(RETRY_AFTER_S)})
-        except RowTooLargeError as error:
+        except (RowTooLargeError, RefusedError) as error:
             return problem(HTTPStatus.CONFLICT, str(error))
 
     return answered

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from functions.leasing import evidence
+from functions.leasing.conditions import ConditionError, condition_of_owners, owners, read_condition
 from functions.leasing.outcomes import Outcome
 from functions.leasing.terms import CarDescription, LeaseTerms, describe_car, read_terms
 from functions.leasing.transactions import CREATE, Output, OutputReference, Transaction
@@ -96,20 +97,21 @@ def decide(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> Dec
         if event.transaction.operation == CREATE:
             return _register(car, event, lessors)
         return _transfer(car, event, lessors)
-    except evidence.EvidenceError as error:
+    except (evidence.EvidenceError, ConditionError) as error:
         return Decision(Outcome.REJECTED, str(error))
 
 
 def _register(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> Decision:
     if car is not None:
         return Decision(Outcome.DUPLICATE)
-    # The ledger does not hold a CREATE's owners_before against its signature: the lessor is who signed. Whether the
-    # signature is valid matters only where a trusted lessor's key is: what anybody else writes must park nothing.
-    signature = event.transaction.inputs[0]
-    if evidence.claimed_signers(signature).isdisjoint(lessors):
+    # Whether the evidence holds matters only where it is a trusted lessor's: what others write must park nothing.
+    lessor = evidence.registering_lessor(event.transaction, lessors)
+    if lessor is None:
         return Decision(Outcome.IGNORED, "the car was not registered by a trusted lessor")
     evidence.check_id(event.body, event.transaction)
-    lessor = min(key for key in evidence.signers(event.body, signature) if key in lessors)
+    one_input = event.transaction.inputs[0]
+    condition = condition_of_owners(one_input.owners_before or ())
+    evidence.check_signatures(evidence.Message(event.body), one_input, condition)
     blank = Car(
         asset_id=event.transaction.id,
         lessor=lessor,
@@ -131,6 +133,7 @@ def _transfer(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> 
         return Decision(Outcome.DUPLICATE)
     unspent = {output.reference: output for output in car.unspent}
     spent = []
+    message = evidence.Message(event.body)
     for index, one in enumerate(transaction.inputs):
         if one.fulfills is None:
             return Decision(Outcome.REJECTED, f"input {index} of transfer {transaction.id} spends nothing")
@@ -140,8 +143,10 @@ def _transfer(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> 
                 Outcome.DEFERRED,
                 f"output {one.fulfills.output_index} of transaction {one.fulfills.transaction_id} is not unspent",
             )
-        if not evidence.satisfied(output.condition, evidence.signers(event.body, one)):
-            return Decision(Outcome.REJECTED, f"input {index} is not signed by the owners of what it spends")
+        try:
+            evidence.check_signatures(message, one, read_condition(output.condition))
+        except evidence.EvidenceError as error:
+            return Decision(Outcome.REJECTED, f"input {index}: {error}")
         spent.append(output)
     received, given = sum(output.amount for output in spent), sum(int(one.amount) for one in transaction.outputs)
     if received != given:
@@ -157,15 +162,20 @@ def _applied(car: Car, event: LedgerEvent, spent: tuple[UnspentOutput, ...], les
     leases = {holder.driver: holder.lease for holder in car.holders}
     keeping = _drivers(kept, lessors)
     receiving = _drivers(created, lessors)
-    # A driver who gave up all they had is at an end, even if the same transaction gives them the car anew: a renewal.
-    ended = [driver for driver in leases if driver not in keeping]
-    started = [driver for driver in receiving if driver not in leases or driver in ended]
-    still = {driver: lease for driver, lease in leases.items() if driver in keeping}
+    if leases.keys() == {*keeping, *receiving}:
+        # The drivers stay the same: who gave up all they had and got the car anew has renewed the lease.
+        ended = [driver for driver in leases if driver not in keeping]
+    else:
+        # An output is spent as a whole: what a driver keeps of it comes back to them.
+        ended = [driver for driver in leases if driver not in keeping and driver not in receiving]
+    still = {driver: lease for driver, lease in leases.items() if driver not in ended}
+    started = [driver for driver in receiving if driver not in still]
     now = still | dict.fromkeys(started, transaction.id)
 
     terms = read_terms(transaction.metadata)
     if any(
-        set(output.public_keys) != set(one.owners) for output, one in zip(transaction.outputs, created, strict=True)
+        set(output.public_keys or ()) != set(one.owners)
+        for output, one in zip(transaction.outputs, created, strict=True)
     ):
         remark = "public_keys are not the keys that the condition names"
         terms = msgspec.structs.replace(terms, remarks=(*terms.remarks, remark))
@@ -188,9 +198,8 @@ def _applied(car: Car, event: LedgerEvent, spent: tuple[UnspentOutput, ...], les
 
 def _unspent(transaction_id: str, index: int, output: Output) -> UnspentOutput:
     details = output.condition.details
-    return UnspentOutput(
-        OutputReference(transaction_id, index), int(output.amount), tuple(sorted(evidence.owners(details))), details
-    )
+    names = tuple(sorted(owners(read_condition(details))))
+    return UnspentOutput(OutputReference(transaction_id, index), int(output.amount), names, details)
 
 
 def _drivers(outputs: tuple[UnspentOutput, ...], lessors: Collection[str]) -> list[str]:

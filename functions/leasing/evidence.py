@@ -1,31 +1,43 @@
 """Whether a transaction is genuine: its id is that of its content, and the owners of what it spends have signed it.
 
-It reads crypto-conditions (draft-thomas-crypto-conditions-03: Ed25519-SHA-256 and THRESHOLD-SHA-256, the two that
-BigchainDB uses) and leaves the arithmetic to the cryptography package. It does not know what the transaction does.
+Signatures are verified by libsodium, as BigchainDB does it. What the transaction does is not known here.
 """
 
-import base64
-import binascii
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Collection
 from typing import Any
 
 import base58
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from nacl.exceptions import CryptoError
+from nacl.signing import VerifyKey
 
-from functions.leasing.transactions import Input, Transaction, computed_id, signed_digest
-
-# Context-specific DER tags of the two fulfillments and of their fields (crypto-conditions, ASN.1 module).
-_ED25519_FULFILLMENT = 0xA4
-_THRESHOLD_FULFILLMENT = 0xA2
-_FIELD_0_SET = 0xA0
-_FIELD_0 = 0x80
-_FIELD_1 = 0x81
-_MAX_DEPTH = 8
+from functions.leasing.conditions import (
+    Condition,
+    ConditionError,
+    canonical_fulfillment,
+    condition_of_owners,
+    signatures_in,
+)
+from functions.leasing.transactions import Input, OutputReference, Transaction, canonical, computed_id
 
 
 class EvidenceError(ValueError):
     """The transaction proves nothing: forged, truncated, or signed by somebody else; the message says which."""
+
+
+class Message:
+    """What the owners of a transaction's inputs sign. It is hashed once, however many inputs there are."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        unsigned = {**body, "id": None, "inputs": [{**one, "fulfillment": None} for one in body["inputs"]]}
+        self._hash = hashlib.sha3_256(canonical(unsigned))
+
+    def digest(self, spent: OutputReference | None) -> bytes:
+        """The 32 bytes to sign for an input that spends `spent` (None in a CREATE)."""
+        digest = self._hash.copy()
+        if spent is not None:
+            digest.update(f"{spent.transaction_id}{spent.output_index}".encode())
+        return digest.digest()
 
 
 def check_id(body: dict[str, Any], transaction: Transaction) -> None:
@@ -38,96 +50,43 @@ def check_id(body: dict[str, Any], transaction: Transaction) -> None:
         raise EvidenceError(f"transaction {transaction.id} is not genuine: its content has the id {computed}")
 
 
-def signers(body: dict[str, Any], one_input: Input) -> frozenset[str]:
-    """The public keys (base58) whose signatures in the input's fulfillment are valid for this transaction.
-
-    Raises EvidenceError when the fulfillment cannot be read or holds a signature that is not valid.
-    """
-    digest = signed_digest(body, one_input.fulfills)
-    keys = set()
-    for key, signature in _signatures(_decoded(one_input.fulfillment), depth=0):
+def check_signatures(message: Message, one_input: Input, condition: Condition) -> None:
+    """Raise EvidenceError unless an input fulfils the condition of what it spends, in the canonical writing."""
+    digest = message.digest(one_input.fulfills)
+    for key, signature in _canonical_signatures(one_input, condition).items():
         try:
-            Ed25519PublicKey.from_public_bytes(key).verify(signature, digest)
-        except (InvalidSignature, ValueError) as error:
+            VerifyKey(key).verify(digest, signature)
+        except (CryptoError, ValueError) as error:
             owner = base58.b58encode(key).decode()
             raise EvidenceError(f"the signature of {owner} is not valid for this transaction") from error
-        keys.add(base58.b58encode(key).decode())
-    return frozenset(keys)
 
 
-def claimed_signers(one_input: Input) -> frozenset[str]:
-    """The public keys (base58) in the input's fulfillment, their signatures unchecked.
+def registering_lessor(transaction: Transaction, lessors: Collection[str]) -> str | None:
+    """The trusted lessor whose signature a CREATE carries, still to be verified; None where it carries none.
 
-    Raises EvidenceError when the fulfillment cannot be read.
+    The signed content names the owners before, and a signature that is theirs has one writing: what anybody else can
+    make, from the lessor's name or even from a genuine registration, is no registration by the lessor.
     """
-    keys = (key for key, _ in _signatures(_decoded(one_input.fulfillment), depth=0))
-    return frozenset(base58.b58encode(key).decode() for key in keys)
-
-
-def owners(details: dict[str, Any], depth: int = 0) -> frozenset[str]:
-    """The public keys that a condition, given as BigchainDB's `condition.details`, lets spend an output.
-
-    It is they who own it: an output's `public_keys` are a claim that the ledger does not hold against the condition.
-    """
-    match details:
-        case {"type": "ed25519-sha-256", "public_key": str() as key}:
-            return frozenset((key,))
-        case {"type": "threshold-sha-256", "subconditions": list() as parts} if depth < _MAX_DEPTH:
-            return frozenset().union(*(owners(part, depth + 1) for part in parts if isinstance(part, dict)))
-    return frozenset()
-
-
-def satisfied(details: dict[str, Any], signed_by: frozenset[str], depth: int = 0) -> bool:
-    """Whether the keys that signed are enough for a condition, given as BigchainDB's `condition.details`."""
-    match details:
-        case {"type": "ed25519-sha-256", "public_key": str() as key}:
-            return key in signed_by
-        case {"type": "threshold-sha-256", "threshold": int() as threshold, "subconditions": list() as parts}:
-            return (
-                depth < _MAX_DEPTH
-                and threshold > 0
-                and sum(isinstance(part, dict) and satisfied(part, signed_by, depth + 1) for part in parts) >= threshold
-            )
-        case _:
-            return False
-
-
-def _decoded(fulfillment: str) -> bytes:
+    one_input = transaction.inputs[0]
+    lessor = min((key for key in one_input.owners_before or () if key in lessors), default=None)
+    if lessor is None or len(transaction.inputs) > 1 or one_input.fulfills is not None:
+        return None
     try:
-        return base64.b64decode(fulfillment + "=" * (-len(fulfillment) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise EvidenceError("a fulfillment is not base64url") from error
+        _canonical_signatures(one_input, condition_of_owners(one_input.owners_before or ()))
+    except (EvidenceError, ConditionError):
+        return None
+    return lessor
 
 
-def _signatures(fulfillment: bytes, depth: int) -> Iterator[tuple[bytes, bytes]]:
-    """(public key, signature) of every Ed25519 fulfillment in a tree of fulfillments."""
-    if depth > _MAX_DEPTH:
-        raise EvidenceError("a fulfillment is nested too deeply")
-    for tag, content in _elements(fulfillment):
-        fields = dict(_elements(content))
-        if tag == _ED25519_FULFILLMENT:
-            key, signature = fields.get(_FIELD_0, b""), fields.get(_FIELD_1, b"")
-            if len(key) != 32 or len(signature) != 64:
-                raise EvidenceError("an Ed25519 fulfillment lacks its 32-byte key or its 64-byte signature")
-            yield key, signature
-        elif tag == _THRESHOLD_FULFILLMENT:
-            yield from _signatures(fields.get(_FIELD_0_SET, b""), depth + 1)
-        else:
-            raise EvidenceError(f"a fulfillment is neither Ed25519 nor threshold (DER tag {tag:#x})")
-
-
-def _elements(der: bytes) -> Iterator[tuple[int, bytes]]:
-    """(tag, content) of the DER elements that stand one after the other in `der`."""
-    position = 0
-    while position < len(der):
-        try:
-            tag, length, start = der[position], der[position + 1], position + 2
-            if length & 0x80:
-                size = length & 0x7F
-                length, start = int.from_bytes(der[start : start + size]), start + size
-        except IndexError as error:
-            raise EvidenceError("a fulfillment is truncated") from error
-        if start + length > len(der):
-            raise EvidenceError("a fulfillment is truncated")
-        yield tag, der[start : start + length]
-        position = start + length
+def _canonical_signatures(one_input: Input, condition: Condition) -> dict[bytes, bytes]:
+    """The signatures, by key, of an input whose fulfillment is the canonical one of a condition."""
+    try:
+        signatures = signatures_in(one_input.fulfillment)
+    except ConditionError as error:
+        raise EvidenceError(str(error)) from error
+    expected = canonical_fulfillment(condition, signatures)
+    if expected is None:
+        raise EvidenceError("it is not signed by the owners of what it spends")
+    if expected != one_input.fulfillment:
+        raise EvidenceError("its fulfillment is not written canonically: anybody can make such a copy of a genuine one")
+    return signatures

@@ -5,6 +5,7 @@ Cars follow schema.org/Car; lease terms are `{"lease": {"startDate", "endDate", 
 """
 
 import datetime as dt
+import re
 from typing import Any
 
 import msgspec
@@ -12,6 +13,8 @@ import msgspec
 MAX_ANNUAL_MILEAGE_KM = 300_000
 MAX_TEXT = 200
 PLAUSIBLE_YEARS = range(1990, 2101)
+DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+MAX_NUMBER = 10**9
 
 
 class CarDescription(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -66,8 +69,10 @@ def _date(lease: dict[str, Any], name: str, remarks: list[str]) -> dt.date | Non
         remarks.append(f"no {name}")
         return None
     try:
-        date = dt.date.fromisoformat(value)
+        date = dt.date.fromisoformat(value) if DATE.fullmatch(value) else None
     except (TypeError, ValueError):
+        date = None
+    if date is None:
         remarks.append(f"{name} is not a date (YYYY-MM-DD)")
         return None
     if date.year not in PLAUSIBLE_YEARS:
@@ -77,4 +82,6 @@ def _date(lease: dict[str, Any], name: str, remarks: list[str]) -> dt.date | Non
 
 
 def _text(value: Any) -> str:
-    return str(value)[:MAX_TEXT] if isinstance(value, str | int) else ""
+    if isinstance(value, int):
+        return str(value) if abs(value) < MAX_NUMBER else ""
+    return value[:MAX_TEXT] if isinstance(value, str) else ""

@@ -5,59 +5,66 @@ Format: BigchainDB Transactions Spec v2.
 
 import hashlib
 import re
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import rapidjson
 
 CREATE = "CREATE"
 TRANSFER = "TRANSFER"
-AMOUNT = re.compile(r"[0-9]{1,20}")
+MAX_AMOUNT = 9 * 10**18
+"""The most shares of an asset that BigchainDB takes."""
+MAX_INDEX = 2**31
+HASH = re.compile("[0-9a-f]{64}")
+
+TransactionId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+"""Ids become keys of the record: nothing else may."""
 
 
 class MalformedTransactionError(ValueError):
     """What was sent as a transaction does not have the shape of one; the message names the place."""
 
 
-class OutputReference(msgspec.Struct, frozen=True):
+class OutputReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Names one output of one transaction; `output_index` counts from 0."""
 
-    transaction_id: str
-    output_index: int
+    transaction_id: TransactionId
+    output_index: Annotated[int, msgspec.Meta(ge=0, le=MAX_INDEX)]
 
 
-class Input(msgspec.Struct, frozen=True):
+class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a transaction spends (`fulfills`, None in a CREATE) and the proof that it may (base64url DER)."""
 
-    owners_before: tuple[str, ...]
+    owners_before: tuple[str, ...] | None
     fulfills: OutputReference | None
     fulfillment: str
 
 
-class Condition(msgspec.Struct, frozen=True):
+class OutputCondition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a later transaction must fulfil to spend an output: `details` is the tree of keys and thresholds."""
 
     details: dict[str, Any]
+    uri: str = ""
 
 
-class Output(msgspec.Struct, frozen=True):
+class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """New ownership of `amount` shares (a decimal string); `public_keys` claims whose, and `condition` decides."""
 
-    public_keys: tuple[str, ...]
-    amount: str
-    condition: Condition
+    public_keys: tuple[str, ...] | None
+    amount: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,19}\Z")]
+    condition: OutputCondition
 
 
-class Transaction(msgspec.Struct, frozen=True):
+class Transaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One transaction of the ledger. `asset` is `{"data": ...}` in a CREATE and `{"id": ...}` in a TRANSFER."""
 
-    id: str
+    id: TransactionId
     operation: str
     asset: dict[str, Any]
-    inputs: tuple[Input, ...]
-    outputs: tuple[Output, ...]
+    inputs: Annotated[tuple[Input, ...], msgspec.Meta(min_length=1)]
+    outputs: Annotated[tuple[Output, ...], msgspec.Meta(min_length=1)]
     metadata: dict[str, Any] | None
-    version: str
+    version: Literal["2.0"]
 
     @property
     def asset_id(self) -> str:
@@ -68,34 +75,29 @@ class Transaction(msgspec.Struct, frozen=True):
 def parse(body: dict[str, Any]) -> Transaction:
     """The transaction that a JSON object describes.
 
-    Raises MalformedTransactionError when a part is missing or of the wrong type.
+    Raises MalformedTransactionError when a part is missing, of the wrong type, or out of the ledger's bounds.
     """
     try:
         transaction = msgspec.convert(body, Transaction)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise MalformedTransactionError(f"not a transaction: {error}") from error
-    if transaction.operation == TRANSFER and not isinstance(transaction.asset.get("id"), str):
-        raise MalformedTransactionError("not a transaction: a TRANSFER names its asset in $.asset.id")
-    if not transaction.inputs or not transaction.outputs:
-        raise MalformedTransactionError("not a transaction: it has no inputs or no outputs")
+    if transaction.operation == TRANSFER:
+        asset = transaction.asset.get("id")
+        if not (isinstance(asset, str) and HASH.fullmatch(asset)):
+            raise MalformedTransactionError(
+                "not a transaction: a TRANSFER names its asset, 64 hex digits, in $.asset.id"
+            )
     for index, output in enumerate(transaction.outputs):
-        if not AMOUNT.fullmatch(output.amount):
-            raise MalformedTransactionError(f"not a transaction: $.outputs[{index}].amount is not a number of shares")
+        if not 0 < int(output.amount) <= MAX_AMOUNT:
+            raise MalformedTransactionError(
+                f"not a transaction: $.outputs[{index}].amount is not from 1 to {MAX_AMOUNT} shares"
+            )
     return transaction
 
 
 def computed_id(body: dict[str, Any]) -> str:
     """The id that the content of a transaction has: SHA3-256, in hex, of its canonical form with `id` null."""
     return hashlib.sha3_256(canonical({**body, "id": None})).hexdigest()
-
-
-def signed_digest(body: dict[str, Any], spent: OutputReference | None) -> bytes:
-    """The 32 bytes that the owners sign for an input that spends `spent` (None in a CREATE)."""
-    unsigned = {**body, "id": None, "inputs": [{**one, "fulfillment": None} for one in body["inputs"]]}
-    digest = hashlib.sha3_256(canonical(unsigned))
-    if spent is not None:
-        digest.update(f"{spent.transaction_id}{spent.output_index}".encode())
-    return digest.digest()
 
 
 def canonical(body: dict[str, Any]) -> bytes:

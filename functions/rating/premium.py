@@ -53,8 +53,11 @@ class Premium(msgspec.Struct, frozen=True, rename="camel"):
 
 def rate(tariff: Tariff, history: PastHistory, lease_start: dt.date | None) -> Premium:
     """The premium of a lease that starts on `lease_start` (None when the lessor gave no usable date)."""
-    as_of = rating_date(history, lease_start)
-    standing = stand(tariff.scale, history, as_of)
+    # Claims after the lease began can only raise it: the years in between earn nothing.
+    as_of, standing = max(
+        ((date, stand(tariff.scale, history, date)) for date in rating_dates(history, lease_start)),
+        key=lambda rated: rated[1].bonus_malus_class,
+    )
     level = tariff.scale.levels[standing.bonus_malus_class]
     return Premium(
         annual=(tariff.annual_base_rate * level / 100).quantize(CENT, ROUND_HALF_UP),
@@ -69,23 +72,29 @@ def rate(tariff: Tariff, history: PastHistory, lease_start: dt.date | None) -> P
     )
 
 
-def rating_date(history: PastHistory, lease_start: dt.date | None) -> dt.date | None:
-    """The lease's first day, or the driver's last claim if that is later: a claim counts from the day it happened."""
-    dates = [claim.date for claim in history.claims] + ([lease_start] if lease_start else [])
-    return max(dates, default=None)
+def rating_dates(history: PastHistory, lease_start: dt.date | None) -> list[dt.date | None]:
+    """The dates as of which a lease is looked at: its first day, and those of later claims at fault.
+
+    Without a first day, those of all claims at fault; without any, None.
+    """
+    claims = sorted(claim.date for claim in history.claims if claim.at_fault)
+    later = [date for date in claims if lease_start is None or date > lease_start]
+    return [lease_start, *later] if lease_start else [*later] or [None]
 
 
 def stand(scale: Scale, history: PastHistory, as_of: dt.date | None) -> Standing:
     """The driver's class as of a date: the entry class, changed by every insurance year since.
 
     A year counts as claim-free once it is complete; a claim at fault counts at once. Insurance years run from
-    `insured_since`; where that is unknown, from the first claim. Claims before `insured_since` do not count.
+    `insured_since`; where that is unknown, from the first claim, and the class is then never better than at entry.
+    Claims before `insured_since` do not count.
     """
     faults = sorted((claim for claim in history.claims if claim.at_fault), key=lambda claim: (claim.date, claim.id))
     since = history.insured_since or (faults[0].date if faults else None)
     if since is None or as_of is None:
         return Standing(scale.entry_class, 0, ())
     counted = [claim for claim in faults if since <= claim.date <= as_of]
+    best = 0 if history.insured_since else scale.entry_class
     in_class, claim_free = scale.entry_class, 0
     for year in range(as_of.year - since.year + 1):
         begin, end = anniversary(since, year), anniversary(since, year + 1)
@@ -98,7 +107,7 @@ def stand(scale: Scale, history: PastHistory, as_of: dt.date | None) -> Standing
             in_class -= scale.claim_free_year
             if claim_free >= scale.claim_free_years_to_reset:
                 in_class = min(in_class, scale.reset_class)
-        in_class = min(max(in_class, 0), scale.worst_class)
+        in_class = min(max(in_class, best), scale.worst_class)
     return Standing(in_class, claim_free, tuple(claim.id for claim in counted))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+MAX_BASE_RATE = Decimal(1_000_000)
 TARIFF_FILE = Path(__file__).with_name("tariff.json")
 
 
@@ -50,7 +51,7 @@ def read_tariff(path: Path = TARIFF_FILE) -> Tariff:
         tariff = msgspec.json.decode(path.read_bytes(), type=Tariff)
     except OSError as error:
         raise TariffError(f"the tariff {path} cannot be read: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise TariffError(f"the tariff {path} is not valid: {error}") from error
     scale = tariff.scale
     steps = (scale.claim_free_year, scale.first_claim_of_year, scale.further_claim_of_year)
@@ -60,6 +61,8 @@ def read_tariff(path: Path = TARIFF_FILE) -> Tariff:
         raise TariffError(
             f"the tariff {path} is not valid: entryClass and resetClass must be classes of $.scale.levels"
         )
-    if min(steps) < 1 or scale.claim_free_years_to_reset < 1 or not tariff.annual_base_rate > 0:
-        raise TariffError(f"the tariff {path} is not valid: steps, years and the base rate must be above zero")
+    if min(steps) < 1 or scale.claim_free_years_to_reset < 1:
+        raise TariffError(f"the tariff {path} is not valid: steps and years must be above zero")
+    if not (tariff.annual_base_rate.is_finite() and 0 < tariff.annual_base_rate <= MAX_BASE_RATE):
+        raise TariffError(f"the tariff {path} is not valid: the base rate must be above 0, and at most {MAX_BASE_RATE}")
     return tariff

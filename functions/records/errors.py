@@ -3,7 +3,8 @@
 RecordError
 ├── ConflictError       somebody else wrote, or the answer was lost: read again and decide again
 ├── UnavailableError    Table Storage does not answer: try later
-└── RowTooLargeError    what is to be written does not fit where it must stand
+├── RowTooLargeError    what is to be written does not fit where it must stand
+└── RefusedError        Table Storage refuses a key or row for what it is: trying again is of no use
 """
 
 
@@ -17,6 +18,10 @@ class ConflictError(RecordError):
 
 class UnavailableError(RecordError):
     """Table Storage gives no answer, or refuses to serve for now."""
+
+
+class RefusedError(RecordError):
+    """Table Storage refuses what was asked, and always will."""
 
 
 class RowTooLargeError(RecordError):

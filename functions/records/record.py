@@ -29,7 +29,7 @@ from azure.identity.aio import DefaultAzureCredential
 from functions.leasing.car import Car
 from functions.leasing.driver import Claim, Driver, Lease
 from functions.records import rows
-from functions.records.errors import ConflictError, RowTooLargeError, UnavailableError
+from functions.records.errors import ConflictError, RefusedError, RowTooLargeError, UnavailableError
 from functions.records.rows import AppliedTransaction, Entity
 from functions.settings import Settings
 
@@ -37,8 +37,8 @@ DRIVERS = "Drivers"
 CARS = "Cars"
 MAX_OPERATIONS = 100
 """Operations in one entity group transaction, by Azure's rule."""
-MAX_TEXT = 32_000
-"""Characters in one text property: Azure takes 64 KiB of UTF-16."""
+MAX_TEXT_BYTES = 64_000
+"""Bytes of one text property in UTF-16: Azure takes 64 KiB."""
 CONCURRENT_CALLS = 16
 
 
@@ -87,6 +87,15 @@ class Record:
         """
         marks = [("create", rows.transaction_row(car.asset_id, one)) for one in applied]
         await self._submit(self._cars, rows.car_row(car), stored.etag, marks)
+
+    @staticmethod
+    def check_car(car: Car, applied: AppliedTransaction) -> None:
+        """Raise RowTooLargeError when a car, or the mark of its last transaction, does not fit its row.
+
+        To be asked before the car's drivers are written: they would know of what the car can never show.
+        """
+        _check_size(rows.car_row(car))
+        _check_size(rows.transaction_row(car.asset_id, applied))
 
     async def load_driver(self, key: str, lease_ids: Iterable[str] | None = None) -> StoredDriver:
         """The driver's record with those of `lease_ids` that exist; with the open leases where that is None."""
@@ -167,12 +176,7 @@ class Record:
                 f"and an entity group transaction takes {MAX_OPERATIONS}"
             )
         for entity in (record, *(row for _, row in others)):
-            for name, value in entity.items():
-                if isinstance(value, str) and len(value) > MAX_TEXT:
-                    raise RowTooLargeError(
-                        f"{table.table_name}, row {entity['RowKey']}: {name} has {len(value)} characters, "
-                        f"and at most {MAX_TEXT} fit"
-                    )
+            _check_size(entity)
         async with self._call():
             if not others:
                 await self._write_alone(table, record, etag)
@@ -214,12 +218,27 @@ class Record:
                     raise UnavailableError("the tables are gone") from error
                 if error.status_code in {409, 412}:
                     raise ConflictError("the rows were written by somebody else") from error
+                if error.status_code in {400, 413}:
+                    raise RefusedError(f"Table Storage refuses the request ({_code(error)})") from error
                 raise UnavailableError(f"Table Storage answered {error.status_code}") from error
 
 
 def _code(error: HttpResponseError) -> str | None:
     """The service's own code; the SDK adds it to the errors that it raises."""
     return getattr(error, "error_code", None)
+
+
+def _check_size(entity: Entity) -> None:
+    """Raise RowTooLargeError when a text does not fit its property."""
+    for name, value in entity.items():
+        if (
+            isinstance(value, str)
+            and len(value) * 4 > MAX_TEXT_BYTES
+            and len(value.encode("utf-16-le")) > MAX_TEXT_BYTES
+        ):
+            raise RowTooLargeError(
+                f"row {entity['RowKey']}: {name}, {len(value)} characters, does not fit its property"
+            )
 
 
 def _record_operation(record: Entity, etag: str | None) -> tuple[Any, ...]:

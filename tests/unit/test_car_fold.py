@@ -392,7 +392,7 @@ def test_an_unsigned_transfer_is_rejected() -> None:
 
     assert (decision.outcome, decision.detail) == (
         Outcome.REJECTED,
-        "input 0 is not signed by the owners of what it spends",
+        "input 0: it is not signed by the owners of what it spends",
     )
 
 

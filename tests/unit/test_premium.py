@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from functions.rating.premium import PastClaim, PastHistory, Premium, anniversary, in_words, rate, rating_date, stand
+from functions.rating.premium import PastClaim, PastHistory, Premium, anniversary, in_words, rate, stand
 from functions.rating.tariff import Tariff, read_tariff
 
 TARIFF = read_tariff()
@@ -206,12 +206,12 @@ def test_absurd_dates_neither_hang_nor_leave_the_scale(since: str, as_of: str) -
         (["2026-06-01"], None, "2026-06-01"),
     ],
 )
-def test_a_lease_is_rated_on_its_first_day_or_on_the_last_claim_after_it(
+def test_a_lease_is_rated_on_its_first_day_or_on_a_claim_after_it(
     faults: list[str], start: str | None, expected: str | None
 ) -> None:
-    found = rating_date(history(*faults), dt.date.fromisoformat(start) if start else None)
+    found = rate(TARIFF, history(*faults), dt.date.fromisoformat(start) if start else None)
 
-    assert found == (dt.date.fromisoformat(expected) if expected else None)
+    assert found.as_of == (dt.date.fromisoformat(expected) if expected else None)
 
 
 def test_a_claim_not_at_fault_changes_no_premium() -> None:

@@ -71,7 +71,7 @@ def test_a_json_line_holds_the_same(console: Console) -> None:
         ('say "no"', r'"say \"no\""'),
         ("first\nsecond", r'"first\nsecond"'),
         ("first\r\nlevel=ERROR", r'"first\r\nlevel=ERROR"'),
-        ("line\u2028separator", '"line\u2028separator"'),
+        ("line\u2028separator", r'"line\u2028separator"'),
         ("café", "café"),
         (0.123456, "0.123"),
         (None, "None"),

@@ -84,7 +84,7 @@ def _with_output(**changes: Any) -> Callable[[JsonObject], Any]:
         (lambda body: body | {"inputs": []}, "inputs"),
         (lambda body: body | {"outputs": []}, "outputs"),
         (_with_input(fulfills={"transaction_id": "x"}), "$.inputs[0].fulfills"),
-        (_with_input(fulfills={"transaction_id": "x", "output_index": 0.5}), "$.inputs[0].fulfills.output_index"),
+        (_with_input(fulfills={"transaction_id": "0" * 64, "output_index": 0.5}), "$.inputs[0].fulfills.output_index"),
         (_with_input(fulfillment={"type": "ed25519-sha-256"}), "$.inputs[0].fulfillment"),
         (_with_input(owners_before=[1]), "$.inputs[0].owners_before[0]"),
         (_with_output(public_keys="key"), "$.outputs[0].public_keys"),

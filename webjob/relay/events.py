@@ -50,11 +50,11 @@ def make_event(transaction: TransactionBody, sequence: str, source: str) -> CarE
 def batches(events: Sequence[CarEvent], most: int) -> Iterator[list[CarEvent]]:
     """The events in order, in batches of at most `most` events and MAX_BATCH_BYTES; one that is larger goes alone."""
     batch: list[CarEvent] = []
-    size = 0
+    size = 1
     for event in events:
         if batch and (len(batch) == most or size + len(event.encoded) + 1 > MAX_BATCH_BYTES):
             yield batch
-            batch, size = [], 0
+            batch, size = [], 1
         batch.append(event)
         size += len(event.encoded) + 1
     if batch:

@@ -49,4 +49,6 @@ def _time(record: logging.LogRecord) -> str:
 
 def _quoted(value: Any) -> str:
     text = f"{value:.3f}" if isinstance(value, float) else str(value)
-    return json.dumps(text, ensure_ascii=False) if any(c.isspace() or c in '"=' for c in text) or not text else text
+    if not text.isprintable():
+        return json.dumps(text)  # nothing that was sent to the relay breaks a line in two or steers a terminal
+    return json.dumps(text, ensure_ascii=False) if any(c in ' "=' for c in text) or not text else text

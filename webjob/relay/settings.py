@@ -80,7 +80,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         function_url=_function_url(environment),
         function_key=_function_key(environment),
         poll_seconds=_number(environment, "RELAY_POLL_SECONDS", default=2.0, least=0.1, most=300.0),
-        batch_events=int(_number(environment, "RELAY_BATCH_EVENTS", default=100, least=1, most=500)),
+        batch_events=_whole_number(environment, "RELAY_BATCH_EVENTS", default=100, least=1, most=500),
         log_format=_choice(environment, "RELAY_LOG_FORMAT", default="text", allowed=("text", "json")),
         shutdown_file=environment.get("WEBJOBS_SHUTDOWN_FILE", ""),
     )
@@ -102,12 +102,10 @@ def read_tables_settings(environment: Mapping[str, str]) -> TablesSettings:
             f"TABLES_CONNECTION_STRING, TABLES_ENDPOINT: found {found}; set one: a storage account's connection string "
             "(locally), or its table endpoint, https://ACCOUNT.table.core.windows.net (managed identity)"
         )
-    if connection_string and not re.search(
-        r"(?:^|;)(?:TableEndpoint|AccountName|UseDevelopmentStorage)=", connection_string
-    ):
+    if connection_string and not _is_connection_string(connection_string):
         raise SettingsError(
             "TABLES_CONNECTION_STRING: found a text that is no connection string (its value is not shown); "
-            "allowed is one with AccountName=...;AccountKey=... or TableEndpoint=..."
+            "allowed is one with AccountName= or TableEndpoint=, and AccountKey= or SharedAccessSignature="
         )
     if endpoint:
         _check_url("TABLES_ENDPOINT", endpoint, ("https",))
@@ -125,11 +123,22 @@ def _lessors(environment: Mapping[str, str]) -> frozenset[str]:
     return frozenset(keys)
 
 
+def _is_connection_string(text: str) -> bool:
+    """Whether the tables SDK can make a connection of this: an account or endpoint, and a key."""
+    parts = [part.partition("=") for part in text.split(";") if part]
+    named = {name.strip().lower() for name, _, value in parts if value}
+    if not all(equals for _, equals, _ in parts):
+        return False
+    has_place = bool(named & {"accountname", "tableendpoint"})
+    return "usedevelopmentstorage" in named or (has_place and bool(named & {"accountkey", "sharedaccesssignature"}))
+
+
 def _is_public_key(text: str) -> bool:
     try:
-        return len(text) <= 44 and len(base58.b58decode(text)) == 32
+        key = base58.b58decode(text)
     except ValueError:
         return False
+    return len(key) == 32 and base58.b58encode(key).decode() == text
 
 
 def _function_url(environment: Mapping[str, str]) -> str:
@@ -138,8 +147,6 @@ def _function_url(environment: Mapping[str, str]) -> str:
     parts = urlsplit(url)
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise SettingsError(f"FUNCTION_URL: found {shown(url)}; http:// is allowed on this machine only, else https://")
-    if parts.query:
-        raise SettingsError("FUNCTION_URL: found a URL with a query (not shown); the key belongs into FUNCTION_KEY")
     return url
 
 
@@ -154,15 +161,20 @@ def _function_key(environment: Mapping[str, str]) -> Secret:
 
 
 def _check_url(variable: str, url: str, schemes: tuple[str, ...]) -> None:
+    # Where keys and passwords stand in URLs, or whole connection strings in their place, nothing is shown.
+    if any(mark in url for mark in "?#@=;"):
+        raise SettingsError(
+            f"{variable}: found a URL with a query, a user, or more (not shown); allowed is a plain "
+            f"{' or '.join(f'{scheme}://' for scheme in schemes)} URL without credentials; a function key belongs into FUNCTION_KEY"
+        )
     try:
         parts = urlsplit(url)
         is_right = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_right = False
-    if not is_right or parts.username or parts.password:
+    if not is_right:
         allowed = " or ".join(f"{scheme}://" for scheme in schemes)
-        found = "a URL with a user or password in it (not shown)" if "@" in url else shown(url)
-        raise SettingsError(f"{variable}: found {found}; allowed is an {allowed} URL without credentials")
+        raise SettingsError(f"{variable}: found {shown(url)}; allowed is an {allowed} URL")
 
 
 def _number(environment: Mapping[str, str], variable: str, *, default: float, least: float, most: float) -> float:
@@ -176,6 +188,13 @@ def _number(environment: Mapping[str, str], variable: str, *, default: float, le
     if not least <= number <= most:
         raise SettingsError(f"{variable}: found {shown(text)}; allowed is a number from {least:g} to {most:g}")
     return number
+
+
+def _whole_number(environment: Mapping[str, str], variable: str, *, default: int, least: int, most: int) -> int:
+    text = environment.get(variable, "").strip() or str(default)
+    if not (re.fullmatch("[0-9]{1,9}", text) and least <= int(text) <= most):
+        raise SettingsError(f"{variable}: found {shown(text)}; allowed is a whole number from {least} to {most}")
+    return int(text)
 
 
 def _choice(environment: Mapping[str, str], variable: str, *, default: str, allowed: tuple[str, ...]) -> str:

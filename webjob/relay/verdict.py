@@ -94,9 +94,11 @@ def judge_failure(error: Exception) -> Verdict:
 def _judge_results(body: bytes, sent: Collection[str]) -> Verdict:
     try:
         answer = msgspec.json.decode(body, type=_Answer)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         return Unknown(f"a 200 that names no outcomes: {error}")
     results = {result.id: result for result in answer.results}
+    if any(result.outcome is not results[result.id].outcome for result in answer.results):
+        return Unknown("a 200 that gives one event two outcomes")
     missing = [one for one in sent if one not in results]
     if missing:
         return Unknown(f"a 200 that leaves out {len(missing)} of {len(sent)} events, first {missing[0]}")
@@ -106,7 +108,7 @@ def _judge_results(body: bytes, sent: Collection[str]) -> Verdict:
 def _detail(body: bytes) -> str:
     try:
         return str(msgspec.json.decode(body)["detail"])[:MAX_DETAIL]
-    except (msgspec.MsgspecError, ValueError, KeyError, TypeError):
+    except (msgspec.MsgspecError, ValueError, KeyError, TypeError, RecursionError):
         return "no detail"
 
 
@@ -118,7 +120,7 @@ def _retry_after(text: str) -> float:
         pass
     try:
         return _bounded(email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
 
 
