@@ -346,7 +346,7 @@ def test_an_event_that_is_refused_alone_parks_its_car_and_no_other(
     Delivery(parts).settle(events_of("a0", "b0", "b1", "c0", "b2", "a1", "c1"))
     assert record.applied == ["a0", "b0", "c0", "a1", "c1"]
     [car] = table.parked()
-    assert car == ParkedCar("b0", "b1", sequence(1, 2), reason)
+    assert car == ParkedCar("b0", "b1", sequence(1, 2), reason, last_transaction="b2")
 
 
 def test_a_rejected_event_parks_its_car_with_the_functions_words_and_its_later_events_are_left_out(
@@ -389,9 +389,9 @@ def test_a_car_that_keeps_failing_is_parked_and_the_others_go_on(
     platform.answering = lambda events: outcomes(events, lambda one: "failed" if one["id"][0] == "a" else "applied")
     Delivery(parts).settle(events_of("a0", "b0", "a1", "b1"))
     sent = [name for batch in platform.ids for name in batch]
-    assert sent.count("a0") == sent.count("a1") == delivery.ATTEMPTS_BEFORE_PARKING
+    assert sent.count("a0") == sent.count("a1") == 1 + delivery.ATTEMPTS_ALONE
     assert sent.count("b0") == sent.count("b1") == 1
-    assert parked_in(table) == {"a0": f"failed {delivery.ATTEMPTS_BEFORE_PARKING} times: of a0"}
+    assert parked_in(table) == {"a0": f"failed {delivery.ATTEMPTS_ALONE} times: of a0"}
 
 
 def test_a_car_that_fails_only_beside_another_is_not_parked_with_it(

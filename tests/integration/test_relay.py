@@ -262,7 +262,7 @@ def test_a_wrong_setting_ends_it_with_one_line_and_code_2(stack: Stack, tmp_path
         lines = relay.log.read_text().splitlines()
     assert relay.exit_code == 2
     assert len(lines) == 1
-    assert "RELAY_BATCH_EVENTS: found 'lots'; allowed is a number from 1 to 500" in lines[0]
+    assert "RELAY_BATCH_EVENTS: found 'lots'; allowed is a whole number from 1 to 500" in lines[0]
     assert "secret-of-this-test" not in lines[0]
 
 

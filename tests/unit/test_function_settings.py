@@ -44,7 +44,12 @@ def test_several_lessors_are_separated_by_commas(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [CONNECTION, "UseDevelopmentStorage=true", f"TableEndpoint=http://127.0.0.1:10002/acme;AccountName=acme;AccountKey={ACCOUNT_KEY};"]
+    "text",
+    [
+        CONNECTION,
+        "UseDevelopmentStorage=true",
+        f"TableEndpoint=http://127.0.0.1:10002/acme;AccountName=acme;AccountKey={ACCOUNT_KEY};",
+    ],
 )
 def test_any_kind_of_connection_string_is_taken(text: str) -> None:
     assert read_settings(GOOD | {"TABLES_CONNECTION_STRING": text}).tables_connection_string is not None

@@ -10,8 +10,6 @@ import json
 import os
 import sys
 
-import msgspec
-
 from relay.checkpoint import CheckpointTable
 from relay.errors import LedgerMismatchError, SettingsError, SupersededError, TablesError
 from relay.logs import log, write_logs
@@ -62,9 +60,8 @@ def _redrive(asset_id: str | None) -> int:
     """Ask for one parked car, or for all where it is None; the running relay, or the next one, does the rest."""
     table = CheckpointTable(read_tables_settings(os.environ))
     try:
-        asked = [car for car in table.parked() if asset_id in {None, car.asset_id}]
-        for car in asked:
-            table.park(msgspec.structs.replace(car, redrive=True))
+        wanted = [asset_id] if asset_id else [car.asset_id for car in table.parked()]
+        asked = [car for car in wanted if table.ask_redrive(car)]
     except TablesError as error:
         print(f"leasehook relay: {error}", file=sys.stderr)
         return 5
@@ -74,9 +71,7 @@ def _redrive(asset_id: str | None) -> int:
         print(f"leasehook relay: car {asset_id} is not parked", file=sys.stderr)
         return 1
     for car in asked:
-        print(
-            f"{car.asset_id} will be redriven by the relay within seconds; `status` shows when it is no longer parked"
-        )
+        print(f"{car} will be redriven by the relay within seconds; `status` shows when it is no longer parked")
     return 0
 
 

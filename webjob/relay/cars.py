@@ -47,6 +47,10 @@ class Cars:
         """Take an asset for no car from now on: the Function found that no trusted lessor signed for it."""
         self._remember(asset, is_car=False)
 
+    def is_no_car(self, asset: str) -> bool:
+        """Whether an asset is remembered as no car."""
+        return self._known.get(asset) is False
+
     def _is_by_lessor(self, create: TransactionBody) -> bool:
         """Whether a lessor's 32 key bytes stand in a fulfillment, whose DER carries the key of each who signed."""
         fulfillments = [_decoded(one.get("fulfillment")) for one in create["inputs"]]

@@ -43,12 +43,17 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class ParkedCar(msgspec.Struct, frozen=True):
-    """A car that is left out, and why. `redrive`: somebody asked that the relay try it again."""
+    """A car that is left out, from which of its transactions on, and why.
+
+    `last_transaction` is the last one that the checkpoint has passed, empty if that is this one; `redrive`: somebody
+    asked to try the car again.
+    """
 
     asset_id: str
     transaction_id: str
     sequence: str
     reason: str
+    last_transaction: str = ""
     redrive: bool = False
 
 
@@ -94,10 +99,33 @@ class CheckpointTable:
             "TransactionId": car.transaction_id,
             "Sequence": car.sequence,
             "Reason": car.reason[:MAX_TEXT],
+            "LastTransaction": car.last_transaction,
             "Redrive": car.redrive,
         }
         with _tables_errors():
-            self._table.upsert_entity(row, mode=UpdateMode.REPLACE)
+            try:
+                self._table.upsert_entity(row, mode=UpdateMode.REPLACE)
+            except ResourceNotFoundError:
+                self._service.create_table_if_not_exists(TABLE)
+                self._table.upsert_entity(row, mode=UpdateMode.REPLACE)
+
+    def pass_over(self, asset_id: str, transaction_id: str) -> None:
+        """Note the last transaction of a parked car that the checkpoint is about to pass."""
+        self._note(asset_id, LastTransaction=transaction_id)
+
+    def ask_redrive(self, asset_id: str) -> bool:
+        """Ask the relay to try a parked car again; False when it is not parked."""
+        return self._note(asset_id, Redrive=True)
+
+    def _note(self, asset_id: str, **properties: Any) -> bool:
+        """Change some properties of a parked car's row; False when there is no such row."""
+        row = {"PartitionKey": self._ledger, "RowKey": PARKED + asset_id, **properties}
+        with _tables_errors():
+            try:
+                self._table.update_entity(row, mode=UpdateMode.MERGE)
+            except ResourceNotFoundError:
+                return False
+        return True
 
     def unpark(self, asset_id: str) -> None:
         """Note that a car is parked no longer."""
@@ -119,6 +147,7 @@ class CheckpointTable:
                 transaction_id=row["TransactionId"],
                 sequence=row["Sequence"],
                 reason=row["Reason"],
+                last_transaction=row.get("LastTransaction", ""),
                 redrive=row.get("Redrive", False),
             )
             for row in rows
@@ -195,7 +224,18 @@ def _tables_errors() -> Iterator[None]:
 
 
 def _checkpoint(row: Any) -> Checkpoint:
-    return Checkpoint(row["Height"], row["Owner"], row["Generation"], row.get("Heartbeat"), row.get("Stream", ""))
+    return Checkpoint(
+        height=_whole_number(row["Height"]),
+        owner=row["Owner"],
+        generation=_whole_number(row["Generation"]),
+        heartbeat=row.get("Heartbeat"),
+        stream=row.get("Stream", ""),
+    )
+
+
+def _whole_number(value: Any) -> int:
+    """An Int32, or the Int64 that a person's tool may have written, which the SDK wraps."""
+    return int(getattr(value, "value", value))
 
 
 def _now() -> dt.datetime:

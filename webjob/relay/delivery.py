@@ -13,7 +13,7 @@ import msgspec
 
 from relay import backoff
 from relay.bell import Bell
-from relay.blocks import Block, TransactionBody, asset_id, sequence
+from relay.blocks import Block, asset_id, sequence
 from relay.cars import Cars
 from relay.checkpoint import CheckpointTable, ParkedCar
 from relay.errors import LedgerError
@@ -25,7 +25,10 @@ from relay.post import Post
 from relay.verdict import DONE, Outcome, Result, Settled, Split, Unauthorised, Unknown
 
 UNAUTHORISED_WAIT_S = 30.0
-ATTEMPTS_BEFORE_PARKING = 8
+ATTEMPTS_TOGETHER = 3
+"""How often cars that fail are sent again together, before each is sent alone."""
+ATTEMPTS_ALONE = 5
+"""How often a car may fail alone before it is parked."""
 
 OnDeferred = Callable[[Sequence[CarEvent], str], None]
 """What to do with one car's events in a batch whose predecessor is not in the record; the text says which."""
@@ -60,8 +63,14 @@ class Delivery:
         """The events of those transactions of a block that move cars."""
         events = []
         for position, body in enumerate(block.transactions):
-            if until_done(self._bell, "looking up a car", lambda body=body: self._parts.cars.moves_car(body)):  # type: ignore[misc]
-                events += self._event(body, sequence(block.height, position))
+            place = sequence(block.height, position)
+            if until_done(self._bell, "looking up a car", partial(self._parts.cars.moves_car, body)):
+                try:
+                    events.append(make_event(body, place, self._parts.source))
+                except UnsendableError as error:
+                    event = CarEvent(body["id"], asset_id(body), place, b"")
+                    self._park(event, str(error))
+                    self._pass_over([event])
         return events
 
     def settle(self, events: Sequence[CarEvent]) -> None:
@@ -70,31 +79,48 @@ class Delivery:
         After StopRequestedError, what was not settled is to be delivered again.
         """
         self._settle(events, self._repair)
+        self._pass_over(events)
 
     def redrive(self) -> None:
         """Send the whole chain of each parked car that somebody asked to try again; unpark those that get through."""
         for car in until_done(self._bell, "parked cars", self._parts.table.parked):
             if not car.redrive:
                 continue
+            last = car.last_transaction or car.transaction_id
             try:
-                chain = self._chain(car.asset_id, {car.transaction_id})
+                chain = self._chain(car.asset_id, {car.transaction_id, last})
             except LedgerError as error:
                 log.warning("car cannot be redriven yet", extra=fields(car=car.asset_id, reason=str(error)))
+                continue
+            except UnsendableError as error:
+                self._park(CarEvent(car.transaction_id, car.asset_id, car.sequence, b""), str(error))
+                self._pass_over([CarEvent(last, car.asset_id, car.sequence, b"")])
                 continue
             log.info("redriving", extra=fields(car=car.asset_id, events=len(chain)))
             # From here on its events are delivered again: what the chain brings already are duplicates then.
             self.parked.discard(car.asset_id)
             self._settle(chain, self._give_up)
-            if car.asset_id not in self.parked:
+            if car.asset_id in self.parked:
+                self._pass_over(chain)
+            else:
                 until_done(self._bell, "unparking a car", partial(self._parts.table.unpark, car.asset_id))
                 log.info("car redriven", extra=fields(car=car.asset_id))
+
+    def _pass_over(self, events: Sequence[CarEvent]) -> None:
+        """Note the last of these events of each parked car, before the checkpoint passes it.
+
+        A redrive must bring it, so that a node which is behind cannot make a gap.
+        """
+        for car, event in {event.asset_id: event for event in events if event.asset_id in self.parked}.items():
+            note = partial(self._parts.table.pass_over, car, event.transaction_id)
+            until_done(self._bell, "noting what a parked car leaves out", note)
 
     def _settle(self, events: Sequence[CarEvent], on_deferred: OnDeferred) -> None:
         waiting = deque(batches(events, self._parts.batch_events))
         failures: Counter[str] = Counter()
         attempt = 0
         while waiting:
-            batch = [event for event in waiting.popleft() if event.asset_id not in self.parked]
+            batch = [event for event in waiting.popleft() if self._is_wanted(event.asset_id)]
             if not batch:
                 continue
             began = time.monotonic()
@@ -105,8 +131,10 @@ class Delivery:
                     failed = self._act(batch, results, on_deferred)
                     attempt = attempt + 1 if failed else 0
                     if failed:
-                        waiting.appendleft(failed)
-                        self._park_hopeless(failed, results, failures)
+                        together = attempt < ATTEMPTS_TOGETHER
+                        waiting.extendleft([failed] if together else reversed(_by_car(failed).values()))
+                        if len(_by_car(batch)) == 1:
+                            self._park_hopeless(failed[0], results, failures)
                         self._bell.wait_out(backoff.delay(attempt))
                 case Split(reason) if len(batch) == 1:
                     self._park(batch[0], reason)
@@ -130,11 +158,8 @@ class Delivery:
 
     def _act(self, batch: Sequence[CarEvent], results: Mapping[str, Result], on_deferred: OnDeferred) -> list[CarEvent]:
         """Do what the results ask for, car by car; the events that are to be sent again, in order."""
-        by_car: dict[str, list[CarEvent]] = {}
-        for event in batch:
-            by_car.setdefault(event.asset_id, []).append(event)
         again: set[str] = set()
-        for car, events in by_car.items():
+        for car, events in _by_car(batch).items():
             open_events = [event for event in events if results[event.transaction_id].outcome not in DONE]
             if results[events[0].transaction_id].outcome is Outcome.IGNORED and events[0].transaction_id == car:
                 self._parts.cars.forget(car)
@@ -148,31 +173,38 @@ class Delivery:
                     again.update(event.transaction_id for event in open_events)
         return [event for event in batch if event.transaction_id in again]
 
-    def _park_hopeless(self, failed: Sequence[CarEvent], results: Mapping[str, Result], failures: Counter[str]) -> None:
-        """Count an attempt for each car that failed, and park those that failed too often."""
-        firsts = {event.asset_id: event for event in reversed(failed)}
-        failures.update(firsts.keys())
-        for car, event in firsts.items():
-            if failures[car] >= ATTEMPTS_BEFORE_PARKING:
-                self._park(event, f"failed {failures[car]} times: {results[event.transaction_id].detail}")
+    def _park_hopeless(self, event: CarEvent, results: Mapping[str, Result], failures: Counter[str]) -> None:
+        """Count an attempt of a car that failed although it was sent alone; park it when it has failed too often."""
+        failures[event.asset_id] += 1
+        if failures[event.asset_id] >= ATTEMPTS_ALONE:
+            detail = results[event.transaction_id].detail
+            self._park(event, f"failed {failures[event.asset_id]} times: {detail}")
+
+    def _is_wanted(self, car: str) -> bool:
+        return car not in self.parked and not self._parts.cars.is_no_car(car)
 
     def _repair(self, events: Sequence[CarEvent], reason: str) -> None:
         """Send a car's whole chain from the ledger, since the record lacks what these events build on."""
         car = events[0].asset_id
         log.warning("car repaired from the ledger", extra=fields(car=car, reason=reason))
         needed = {event.transaction_id for event in events}
-        self._settle(until_done(self._bell, "a car's transactions", lambda: self._chain(car, needed)), self._give_up)
+        try:
+            chain = until_done(self._bell, "a car's transactions", lambda: self._chain(car, needed))
+        except UnsendableError as error:
+            self._park(events[0], str(error))
+        else:
+            self._settle(chain, self._give_up)
 
     def _give_up(self, events: Sequence[CarEvent], reason: str) -> None:
         self._park(events[0], f"its transactions on the ledger do not lead to it: {reason}")
 
     def _chain(self, car: str, needed: set[str]) -> list[CarEvent]:
-        """The events of all of a car's transactions, at the places that their blocks give them.
+        """The events of all of a car's transactions, in the order of the ledger.
 
-        Raises LedgerError when the node does not know all of those that are needed: it is behind another.
+        Raises LedgerError when the node does not know all of those that are needed, being behind another;
+        UnsendableError when one of them cannot be sent.
         """
         places: dict[str, str] = {}
-        events = []
         chain = self._parts.ledger.chain(car)
         if missing := needed - {body["id"] for body in chain}:
             raise LedgerError(f"the node knows asset {car} without transaction {min(missing)}")
@@ -183,24 +215,22 @@ class Delivery:
                     places[one["id"]] = sequence(block.height if block else 0, position)
             if body["id"] not in places:
                 raise LedgerError(f"the node does not show transaction {body['id']} in its block")
-            events += self._event(body, places[body["id"]])
-        return events
-
-    def _event(self, body: TransactionBody, place: str) -> list[CarEvent]:
-        """The event of a transaction; none where it cannot be sent, and its car is parked for that."""
-        try:
-            return [make_event(body, place, self._parts.source)]
-        except UnsendableError as error:
-            self._park(CarEvent(body["id"], asset_id(body), place, b""), str(error))
-            return []
+        events = [make_event(body, places[body["id"]], self._parts.source) for body in chain]
+        return sorted(events, key=lambda event: event.sequence)
 
     def _park(self, event: CarEvent, reason: str) -> None:
-        if event.asset_id in self.parked:
-            return
         car = ParkedCar(event.asset_id, event.transaction_id, event.sequence, reason)
         until_done(self._bell, "parking a car", lambda: self._parts.table.park(car))
         self.parked.add(event.asset_id)
         log.error("CAR PARKED", extra=fields(car=event.asset_id, transaction=event.transaction_id, reason=reason))
+
+
+def _by_car(events: Sequence[CarEvent]) -> dict[str, list[CarEvent]]:
+    """The events of each car, in order."""
+    by_car: dict[str, list[CarEvent]] = {}
+    for event in events:
+        by_car.setdefault(event.asset_id, []).append(event)
+    return by_car
 
 
 def _log_results(batch: Sequence[CarEvent], results: Mapping[str, Result], seconds: float) -> None:

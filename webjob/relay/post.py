@@ -34,7 +34,7 @@ class Post:
                 timeout=(CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S),
                 allow_redirects=False,
             )
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, OSError, ValueError) as error:
             return judge_failure(error)
         sent = [event.transaction_id for event in batch]
         return judge(answer.status_code, answer.headers, answer.content, sent)

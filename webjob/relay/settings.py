@@ -161,11 +161,12 @@ def _function_key(environment: Mapping[str, str]) -> Secret:
 
 
 def _check_url(variable: str, url: str, schemes: tuple[str, ...]) -> None:
+    allowed = " or ".join(f"{scheme}://" for scheme in schemes)
     # Where keys and passwords stand in URLs, or whole connection strings in their place, nothing is shown.
     if any(mark in url for mark in "?#@=;"):
         raise SettingsError(
-            f"{variable}: found a URL with a query, a user, or more (not shown); allowed is a plain "
-            f"{' or '.join(f'{scheme}://' for scheme in schemes)} URL without credentials; a function key belongs into FUNCTION_KEY"
+            f"{variable}: found a URL with a query, a user, or more (not shown); allowed is a plain {allowed} URL "
+            "without credentials; a function key belongs into FUNCTION_KEY"
         )
     try:
         parts = urlsplit(url)
@@ -173,7 +174,6 @@ def _check_url(variable: str, url: str, schemes: tuple[str, ...]) -> None:
     except ValueError:
         is_right = False
     if not is_right:
-        allowed = " or ".join(f"{scheme}://" for scheme in schemes)
         raise SettingsError(f"{variable}: found {shown(url)}; allowed is an {allowed} URL")
 
 

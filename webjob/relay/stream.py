@@ -63,11 +63,13 @@ class Stream(threading.Thread):
 
     def reconnect(self) -> None:
         """Drop the connection, so that the thread makes another."""
+        # Both may go away at any moment, in the stream's own thread.
         connection = self._socket
-        if connection is not None and connection.sock is not None:
+        sock = connection.sock if connection is not None else None
+        if sock is not None:
             # Unlike closing, this wakes the thread that waits for a frame.
             with contextlib.suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
+                sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Stop listening for good."""
@@ -105,7 +107,7 @@ class Stream(threading.Thread):
     def _hear(self, text: bytes) -> None:
         try:
             height = msgspec.json.decode(text, type=_Announcement).height
-        except (msgspec.MsgspecError, ValueError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             log.warning("stream sent what is no event", extra=fields(bytes=len(text)))
             return
         self.announced = max(self.announced, height)
