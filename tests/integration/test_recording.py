@@ -51,12 +51,13 @@ def test_a_car_that_does_not_fit_its_row_fails_before_its_drivers_hear_of_it(tmp
 
 
 def test_a_request_that_table_storage_refuses_is_not_taken_for_an_outage(tables: str) -> None:
-    async def load() -> None:
+    async def write() -> None:
         record = open_record(read_settings(settings(tables)))
         try:
-            await record.load_driver("a key\nwith a line break")
+            stored = await record.load_driver("a key\nwith a line break")
+            await record.save_driver(stored, stored.driver, {})
         finally:
             await record.close()
 
     with pytest.raises(RefusedError):
-        asyncio.run(load())
+        asyncio.run(write())
