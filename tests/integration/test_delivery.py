@@ -4,6 +4,7 @@ The platform is played here because no host on this machine can be brought to an
 app does. What it is asked and what it says stays HTTP.
 """
 
+import contextlib
 import itertools
 import json
 import logging
@@ -370,6 +371,18 @@ def test_a_relay_that_starts_later_leaves_a_parked_car_out_too(
     assert platform.ids == [["b0"]]
 
 
+def test_a_car_that_is_left_out_is_parked_in_the_table_even_if_its_row_went_missing(
+    parts: Parts, platform: Platform, table: CheckpointTable
+) -> None:
+    # As after a restore to a moment between the last move of the checkpoint and the parking of the car.
+    table.park(ParkedCar("a0", "a1", sequence(1, 1), "for a reason"))
+    settling = Delivery(parts)
+    settling.reload_parked()
+    table.unpark("a0")
+    settling.settle(events_of("a2", "b0"))
+    assert ["a2", "b0"] in platform.ids or "a0" in parked_in(table)
+
+
 def test_only_what_failed_is_sent_again_and_in_order(parts: Parts, platform: Platform, table: CheckpointTable) -> None:
     failing = {"a1", "a2"}
     platform.script.append(
@@ -404,6 +417,18 @@ def test_a_car_that_fails_only_beside_another_is_not_parked_with_it(
     platform.answering = beside_b
     Delivery(parts).settle(events_of("a0", "b0"))
     assert list(parked_in(table)) == ["b0"]
+
+
+def test_a_car_whose_events_the_function_cannot_even_answer_does_not_stop_the_others(
+    parts: Parts, platform: Platform
+) -> None:
+    # An unexpected exception in the Function is an empty 500 for the whole batch, whichever of its events brings it on.
+    record = Record()
+    platform.answering = lambda events: Answer(500) if any(one["id"][0] == "b" for one in events) else record(events)
+    threading.Timer(1.5, parts.bell.stop).start()
+    with contextlib.suppress(StopRequestedError):
+        Delivery(parts).settle(events_of("a0", "b0", "c0", "a1", "b1", "c1"))
+    assert [name for name in record.applied if name[0] != "b"] == ["a0", "c0", "a1", "c1"]
 
 
 def test_an_event_that_json_cannot_carry_parks_its_car_and_no_other(

@@ -57,14 +57,12 @@ def node(body: str, status: int = 200, location: str = "", pause: float = 0.0) -
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
 @pytest.mark.parametrize(
     "body",
-    ['{"error": "oops"}', "5", "null", "true", '"text"', "[5]", "[[]]", "{", "", "<html>", DEEP],
+    ['{"error": "oops"}', "5", "null", "true", '"text"', "[true]", "[[]]", "{", "", "<html>", DEEP],
     ids=lambda b: b[:9],
 )
 def test_an_answer_of_any_other_shape_is_an_error_to_be_tried_again(
     body: str, question: Callable[[Ledger], object]
 ) -> None:
-    if body == "[5]" and question is QUESTIONS["height_of"]:
-        pytest.skip("this is the right shape")
     with node(body) as url, pytest.raises(LedgerError):
         question(Ledger((url,)))
 
@@ -75,15 +73,12 @@ def test_a_redirect_that_leads_nowhere_is_an_error_to_be_tried_again(location: s
         Ledger((url,)).block(1)
 
 
-def test_a_node_that_has_been_away_for_hours_is_still_only_an_error_to_be_tried_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(ledger, "TIMEOUT_S", 1)
+def test_a_node_that_has_been_away_for_hours_is_still_only_an_error_to_be_tried_again() -> None:
     away = Ledger(("http://127.0.0.1:9",))
-    # The driver counts refused connections until one succeeds, some hundred an hour.
-    away._driver.transport.connection_pool.connections[0]._retries = 1_100
-    with pytest.raises(LedgerError):
-        away.block(1)
+    # The driver's own transport counts refused connections, and cannot count beyond about a thousand.
+    for _ in range(1_100):
+        with pytest.raises(LedgerError):
+            away.block(1)
 
 
 @pytest.mark.parametrize(

@@ -93,8 +93,11 @@ def test_what_is_not_clearly_the_block_is_an_error_to_be_tried_again(answer: Ans
         Ledger((url,)).block(5)
 
 
-def test_a_node_that_refuses_connections_is_passed_over_for_the_next() -> None:
+def test_after_a_node_that_refuses_connections_the_next_one_is_asked() -> None:
     with node(answered(FULL)) as url:
-        block = Ledger(("http://127.0.0.1:9", url)).block(5)
+        ledger = Ledger(("http://127.0.0.1:9", url))
+        with pytest.raises(LedgerError):
+            ledger.block(5)
+        block = ledger.block(5)
     assert block is not None
     assert len(block.transactions) == 1

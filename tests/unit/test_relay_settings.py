@@ -141,6 +141,8 @@ def test_a_table_endpoint_must_be_https() -> None:
     "connection_string",
     [
         "AccountName=account",
+        "UseDevelopmentStorage=false",
+        f"TableEndpoint=https://account.example;AccountKey={ACCOUNT_KEY}",
         f"TableEndpoint=;AccountKey={ACCOUNT_KEY}",
         f"AccountName=a;AccountKey={ACCOUNT_KEY};S3cret",
     ],

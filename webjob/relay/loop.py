@@ -57,7 +57,9 @@ class Relay:
         self._ledger = Ledger(settings.ledger_urls)
         self._table = CheckpointTable(settings.tables)
         self._post = Post(settings.function_url, settings.function_key)
-        self._stream = Stream(lambda: settings.stream_url or self._ledger.stream_url(), self._bell)
+        # The stream's thread has a ledger of its own to ask for the URL.
+        advertised = Ledger(settings.ledger_urls).stream_url
+        self._stream = Stream(lambda: settings.stream_url or advertised(), self._bell)
         self._silence = Silence()
         self._delivery = Delivery(
             Parts(
