@@ -60,7 +60,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     if connection_string and not _is_connection_string(connection_string):
         raise SettingsError(
             "TABLES_CONNECTION_STRING: found a text that is no connection string (its value is not shown); "
-            "allowed is one with AccountName= or TableEndpoint=, and AccountKey= or SharedAccessSignature="
+            "allowed is one with AccountName= and AccountKey=, or with TableEndpoint= and SharedAccessSignature="
         )
     if endpoint and not _is_endpoint(endpoint):
         found = "a connection string (not shown)" if "=" in endpoint else shown(endpoint)
@@ -100,11 +100,12 @@ def _lessors(environment: Mapping[str, str]) -> frozenset[str]:
 def _is_connection_string(text: str) -> bool:
     """Whether the tables SDK can make a connection of this: an account or endpoint, and a key."""
     parts = [part.partition("=") for part in text.split(";") if part]
-    named = {name.strip().lower() for name, _, value in parts if value}
     if not all(equals for _, equals, _ in parts):
         return False
-    has_place = bool(named & {"accountname", "tableendpoint"})
-    return "usedevelopmentstorage" in named or (has_place and bool(named & {"accountkey", "sharedaccesssignature"}))
+    named = {name.strip().lower(): value for name, _, value in parts if value}
+    has_key = {"accountname", "accountkey"} <= named.keys()
+    has_signature = "sharedaccesssignature" in named and bool({"accountname", "tableendpoint"} & named.keys())
+    return has_key or has_signature or named.get("usedevelopmentstorage", "").lower() == "true"
 
 
 def _is_endpoint(text: str) -> bool:

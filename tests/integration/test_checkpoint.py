@@ -273,15 +273,16 @@ def test_a_deleted_row_means_to_start_again_before_the_first_block(
     assert row.read()["Height"] == 1
 
 
-def test_after_a_deleted_row_a_former_relay_still_cannot_come_back(
-    relay: CheckpointTable, new_relay: Open, row: Row
-) -> None:
-    second = new_relay()
+def test_after_a_deleted_row_no_former_relay_can_come_back(relay: CheckpointTable, new_relay: Open, row: Row) -> None:
+    second, third = new_relay(), new_relay()
     second.claim()
+    third.claim()
     row.delete()
-    assert second.advance(11, "") == 0
-    with pytest.raises(SupersededError):
-        relay.advance(11, "")
+    assert third.advance(11, "") == 0
+    for former in (relay, second):
+        with pytest.raises(SupersededError):
+            former.advance(11, "")
+    assert third.advance(1, "") == 1
 
 
 def car(name: str, reason: str = "its id is not that of its content") -> ParkedCar:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from relay.verdict import (
     MAX_RETRY_AFTER_S,
+    Crashed,
     Outcome,
     Settled,
     Split,
@@ -35,7 +36,7 @@ def results(*pairs: tuple[str, str]) -> bytes:
 
 
 def described(verdict: Verdict) -> str:
-    """A verdict in a word: `again`, `halve`, `wrong key`, or the outcomes of what was sent."""
+    """A verdict in a word: `again`, `again, then halve`, `halve`, `wrong key`, or the outcomes of what was sent."""
     match verdict:
         case Settled(found):
             return " ".join(found[one].outcome for one in SENT)
@@ -43,6 +44,8 @@ def described(verdict: Verdict) -> str:
             return "halve"
         case Unauthorised():
             return "wrong key"
+        case Crashed():
+            return "again, then halve"
         case Unknown():
             return "again"
 
@@ -95,8 +98,8 @@ def described(verdict: Verdict) -> str:
         (413, {"content-type": "text/html"}, HTML, "halve"),
         (413, {}, DEEP, "halve"),
         (429, {}, b"", "again"),
-        (500, {}, b"", "again"),
-        (500, PROBLEM, PROBLEM_BODY, "again"),
+        (500, {}, b"", "again, then halve"),
+        (500, PROBLEM, PROBLEM_BODY, "again, then halve"),
         (502, {}, HTML, "again"),
         (503, {}, HTML, "again"),
         (504, {}, b"", "again"),

@@ -109,9 +109,9 @@ class CheckpointTable:
                 self._service.create_table_if_not_exists(TABLE)
                 self._table.upsert_entity(row, mode=UpdateMode.REPLACE)
 
-    def pass_over(self, asset_id: str, transaction_id: str) -> None:
-        """Note the last transaction of a parked car that the checkpoint is about to pass."""
-        self._note(asset_id, LastTransaction=transaction_id)
+    def pass_over(self, asset_id: str, transaction_id: str) -> bool:
+        """Note the last transaction of a parked car that the checkpoint is to pass; False when it is not parked."""
+        return self._note(asset_id, LastTransaction=transaction_id)
 
     def ask_redrive(self, asset_id: str) -> bool:
         """Ask the relay to try a parked car again; False when it is not parked."""

@@ -22,7 +22,7 @@ from relay.ledger import Ledger
 from relay.logs import fields, log
 from relay.patience import until_done
 from relay.post import Post
-from relay.verdict import DONE, Outcome, Result, Settled, Split, Unauthorised, Unknown
+from relay.verdict import DONE, Crashed, Outcome, Result, Settled, Split, Unauthorised, Unknown
 
 UNAUTHORISED_WAIT_S = 30.0
 ATTEMPTS_TOGETHER = 3
@@ -113,7 +113,8 @@ class Delivery:
         """
         for car, event in {event.asset_id: event for event in events if event.asset_id in self.parked}.items():
             note = partial(self._parts.table.pass_over, car, event.transaction_id)
-            until_done(self._bell, "noting what a parked car leaves out", note)
+            if not until_done(self._bell, "noting what a parked car leaves out", note):
+                self._park(event, "it was parked before, and its row was lost, as with a restored account; redrive it")
 
     def _settle(self, events: Sequence[CarEvent], on_deferred: OnDeferred) -> None:
         waiting = deque(batches(events, self._parts.batch_events))
@@ -134,7 +135,7 @@ class Delivery:
                         together = attempt < ATTEMPTS_TOGETHER
                         waiting.extendleft([failed] if together else reversed(_by_car(failed).values()))
                         if len(_by_car(batch)) == 1:
-                            self._park_hopeless(failed[0], results, failures)
+                            self._park_hopeless(failed[0], results[failed[0].transaction_id].detail, failures)
                         self._bell.wait_out(backoff.delay(attempt))
                 case Split(reason) if len(batch) == 1:
                     self._park(batch[0], reason)
@@ -142,6 +143,16 @@ class Delivery:
                     log.warning("batch halved", extra=fields(events=len(batch), reason=reason))
                     middle = len(batch) // 2
                     waiting.extendleft((batch[middle:], batch[:middle]))
+                case Crashed(reason):
+                    attempt += 1
+                    if attempt >= ATTEMPTS_TOGETHER and len(batch) > 1:
+                        log.warning("batch halved", extra=fields(events=len(batch), reason=reason))
+                        waiting.extendleft((batch[len(batch) // 2 :], batch[: len(batch) // 2]))
+                        continue
+                    waiting.appendleft(batch)
+                    if len(batch) == 1 and self._function_works():
+                        self._park_hopeless(batch[0], reason, failures)
+                    self._wait_to_retry(len(batch), reason, attempt)
                 case Unauthorised(reason):
                     waiting.appendleft(batch)
                     log.error("REFUSED", extra=fields(reason=reason, events=len(batch), retry_in_s=UNAUTHORISED_WAIT_S))
@@ -149,12 +160,7 @@ class Delivery:
                 case Unknown(reason, retry_after):
                     waiting.appendleft(batch)
                     attempt += 1
-                    delay = max(backoff.delay(attempt), retry_after)
-                    log.warning(
-                        "not delivered",
-                        extra=fields(events=len(batch), reason=reason, attempt=attempt, retry_in_s=delay),
-                    )
-                    self._bell.wait_out(delay)
+                    self._wait_to_retry(len(batch), reason, attempt, retry_after)
 
     def _act(self, batch: Sequence[CarEvent], results: Mapping[str, Result], on_deferred: OnDeferred) -> list[CarEvent]:
         """Do what the results ask for, car by car; the events that are to be sent again, in order."""
@@ -173,12 +179,20 @@ class Delivery:
                     again.update(event.transaction_id for event in open_events)
         return [event for event in batch if event.transaction_id in again]
 
-    def _park_hopeless(self, event: CarEvent, results: Mapping[str, Result], failures: Counter[str]) -> None:
+    def _wait_to_retry(self, events: int, reason: str, attempt: int, at_least: float = 0.0) -> None:
+        delay = max(backoff.delay(attempt), at_least)
+        log.warning("not delivered", extra=fields(events=events, reason=reason, attempt=attempt, retry_in_s=delay))
+        self._bell.wait_out(delay)
+
+    def _function_works(self) -> bool:
+        """Whether the Function answers a batch of nothing as it should: then it is not down."""
+        return isinstance(self._parts.post.send([]), Settled)
+
+    def _park_hopeless(self, event: CarEvent, reason: str, failures: Counter[str]) -> None:
         """Count an attempt of a car that failed although it was sent alone; park it when it has failed too often."""
         failures[event.asset_id] += 1
         if failures[event.asset_id] >= ATTEMPTS_ALONE:
-            detail = results[event.transaction_id].detail
-            self._park(event, f"failed {failures[event.asset_id]} times: {detail}")
+            self._park(event, f"failed {failures[event.asset_id]} times: {reason}")
 
     def _is_wanted(self, car: str) -> bool:
         return car not in self.parked and not self._parts.cars.is_no_car(car)

@@ -61,6 +61,12 @@ class Unauthorised(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Crashed(msgspec.Struct, frozen=True):
+    """Nothing is known, and it may be one of the events that brings the Function down: send again, then halve."""
+
+    reason: str
+
+
 class Unknown(msgspec.Struct, frozen=True):
     """Nothing is known: send again, not before `retry_after` seconds."""
 
@@ -68,7 +74,7 @@ class Unknown(msgspec.Struct, frozen=True):
     retry_after: float = 0.0
 
 
-Verdict = Settled | Split | Unauthorised | Unknown
+Verdict = Settled | Split | Unauthorised | Crashed | Unknown
 
 
 def judge(status: int, headers: Mapping[str, str], body: bytes, sent: Collection[str]) -> Verdict:
@@ -81,6 +87,8 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, sent: Collection
         return Unauthorised("401: the Function does not accept FUNCTION_KEY")
     if status in {400, 415} and headers.get("content-type", "").startswith("application/problem+json"):
         return Split(f"{status}: {_detail(body)}")
+    if status == 500:
+        return Crashed("500: an error in the Function, or in what stands before it")
     if status in {429, 503}:
         return Unknown(f"the answer is {status}", _retry_after(headers.get("retry-after", "")))
     return Unknown(f"the answer is {status}")
