@@ -61,10 +61,14 @@ class Node:
     async def _start(self) -> web.AppRunner:
         app = web.Application()
         app.router.add_get("/api/v1/streams/valid_transactions", self._accept)
+        app.router.add_get("/moved", self._point_to_the_stream)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         return runner
+
+    async def _point_to_the_stream(self, _request: web.Request) -> web.Response:
+        raise web.HTTPTemporaryRedirect(self.url)
 
     async def _accept(self, request: web.Request) -> web.WebSocketResponse:
         connection = web.WebSocketResponse(autoping=False, timeout=0.1)
@@ -221,6 +225,14 @@ def test_what_answers_without_being_a_stream_is_tried_again(node: Node, listen: 
     urls = itertools.chain([not_found], itertools.repeat(node.url))
     listener = listen(lambda: next(urls))
     eventually(lambda: listener.is_connected, within=10)
+
+
+def test_a_node_that_points_elsewhere_is_not_followed(
+    node: Node, listen: Listen, caplog: pytest.LogCaptureFixture
+) -> None:
+    listen(lambda: node.url.replace("/api/v1/streams/valid_transactions", "/moved"))
+    eventually(lambda: caplog.text.count("stream lost") >= 2, within=5)
+    assert node.connections == []
 
 
 def test_reconnect_takes_effect_within_two_seconds_while_a_frame_is_waited_for(node: Node, listener: Stream) -> None:
