@@ -9,11 +9,14 @@ from tests.writing import create, event, new_keys, transfer
 PROFILE = {"name": "Ada", "licenceNumber": "BE-1", "licensedSince": "2010-01-01", "insuredSince": "2016-01-01"}
 
 
-def leased_car(app: App, driver: str) -> tuple[str, str]:
-    """A car leased to a driver from 2026-01-01: its asset id, and the transaction that started the lease."""
+def leased_car(app: App, driver: str, height: int = 1) -> tuple[str, str]:
+    """A car leased to a driver from 2026-01-01: its asset id, and the transaction that started the lease.
+
+    It is registered in block `height`, and leased in the next.
+    """
     registered = create(LESSOR)
     transaction = transfer(registered, LESSOR, driver, lease("2026-01-01", "2027-12-31", 15_000))
-    assert app.outcomes([event(registered, 1), event(transaction, 2)]) == ["applied", "applied"]
+    assert app.outcomes([event(registered, height), event(transaction, height + 1)]) == ["applied", "applied"]
     return registered["id"], transaction["id"]
 
 
@@ -49,7 +52,7 @@ def test_a_claim_raises_the_premium_of_open_leases_and_leaves_ended_ones(app: Ap
     app.call("PUT", f"drivers/{driver.public_key}", PROFILE)
     back = transfer(app_transaction(asset, transaction, driver.public_key), driver, LESSOR.public_key)
     assert app.outcomes([event(back, 3)]) == ["applied"]
-    leased_car(app, driver.public_key)
+    leased_car(app, driver.public_key, height=4)
 
     claim = {"id": "C-1", "date": "2026-03-01", "atFault": True, "amount": "1500.00"}
     answer = app.call("POST", f"drivers/{driver.public_key}/claims", claim)
