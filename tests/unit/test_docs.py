@@ -85,3 +85,11 @@ def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
     text = (ROOT / page).read_text()
     targets = [target for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in target]
     assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []
+
+
+def test_every_line_of_the_relays_log_has_its_meaning() -> None:
+    text = (DOCS / "operations.md").read_text()
+    sources = "".join(path.read_text() for path in (ROOT / "webjob" / "relay").glob("*.py"))
+    messages = set(re.findall(r'log\.(?:info|warning|error)\(\s*"([^"%:;,]+)', sources))
+    assert {"delivered", "CAR PARKED", "REFUSED"} <= messages
+    assert [message for message in sorted(messages) if f"`{message.strip()}" not in text] == []
