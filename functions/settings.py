@@ -4,6 +4,7 @@ Each is described in docs/settings.md. A wrong one stops the app with one line t
 and what is allowed; the value of a secret is never shown.
 """
 
+import base64
 import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -13,6 +14,9 @@ import msgspec
 
 LEDGER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 MAX_SHOWN = 60
+MAX_WEBHOOK_SECRETS = 2
+SIGNING_PREFIX = "whsec_"
+SIGNING_KEY_BYTES = range(24, 65)
 
 
 class SettingsError(ValueError):
@@ -34,12 +38,16 @@ class Secret:
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Validated settings. One of `tables_connection_string` and `tables_endpoint` is given."""
+    """Validated settings. One of `tables_connection_string` and `tables_endpoint` is given.
+
+    Without `webhook_secrets` requests need no signature; with several, any one of them will do.
+    """
 
     ledger_name: str
     lessors: frozenset[str]
     tables_connection_string: Secret | None
     tables_endpoint: str
+    webhook_secrets: tuple[Secret, ...] = ()
 
     @property
     def event_source(self) -> str:
@@ -70,6 +78,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         lessors=_lessors(environment),
         tables_connection_string=Secret(connection_string) if connection_string else None,
         tables_endpoint=endpoint,
+        webhook_secrets=_webhook_secrets(environment),
     )
 
 
@@ -97,6 +106,23 @@ def _lessors(environment: Mapping[str, str]) -> frozenset[str]:
     return frozenset(keys)
 
 
+def _webhook_secrets(environment: Mapping[str, str]) -> tuple[Secret, ...]:
+    text = environment.get("WEBHOOK_SECRETS", "").strip()
+    if not text:
+        return ()
+    secrets = [secret.strip() for secret in text.split(",")]
+    allowed = f"allowed are one or two, comma-separated, each {SIGNING_PREFIX} followed by the base64 of 24 to 64 bytes"
+    for place, secret in enumerate(secrets, 1):
+        if not _is_signing_secret(secret):
+            raise SettingsError(
+                f"WEBHOOK_SECRETS: found a text, number {place} of {len(secrets)}, that is no signing secret "
+                f"(its value is not shown); {allowed}"
+            )
+    if len(secrets) > MAX_WEBHOOK_SECRETS:
+        raise SettingsError(f"WEBHOOK_SECRETS: found {len(secrets)} secrets (their values are not shown); {allowed}")
+    return tuple(Secret(secret) for secret in secrets)
+
+
 def _is_connection_string(text: str) -> bool:
     """Whether the tables SDK can make a connection of this: an account or endpoint, and a key."""
     parts = [part.partition("=") for part in text.split(";") if part]
@@ -114,6 +140,25 @@ def _is_endpoint(text: str) -> bool:
         return parts.scheme == "https" and bool(parts.hostname) and parts.port != 0 and "=" not in text
     except ValueError:
         return False
+
+
+def signing_key(secret: str) -> bytes:
+    """The key in a signing secret of Standard Webhooks: `whsec_`, then base64. Raises ValueError when it is none."""
+    encoded = secret.removeprefix(SIGNING_PREFIX)
+    if encoded == secret:
+        raise ValueError(f"a signing secret begins with {SIGNING_PREFIX}")
+    key = base64.b64decode(encoded, validate=True)
+    if len(key) not in SIGNING_KEY_BYTES:
+        raise ValueError(f"a signing secret has 24 to 64 bytes, not {len(key)}")
+    return key
+
+
+def _is_signing_secret(text: str) -> bool:
+    try:
+        signing_key(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_public_key(text: str) -> bool:

@@ -5,6 +5,7 @@ acknowledged writes. Its account has a random key, made anew for each start.
 """
 
 import base64
+import contextlib
 import secrets
 import signal
 import urllib.error
@@ -22,50 +23,85 @@ STOP_GRACE_S = 10.0
 PORT_ATTEMPTS = 3
 
 
-@contextmanager
-def azurite(log: Path, keep_in: Path | None = None) -> Iterator[str]:
-    """Run Azurite for the length of a with block, and yield the connection string of its account.
+class Azurite:
+    """One Azurite: it may be killed, as a crash would, and started again at the same address with the same account.
 
-    Its data are in memory, or in the folder `keep_in`. Raises ProcessError when it does not come up.
+    Its data are in memory, or in the folder `keep_in`, where it saves them every five seconds.
     """
-    if not PROGRAM.exists():
-        raise ProcessError("Azurite is not installed: run `make setup`")
-    key = base64.b64encode(secrets.token_bytes(64)).decode()
-    child, port = _start(log, key, keep_in)
-    try:
-        yield (
-            f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={key};"
-            f"TableEndpoint=http://127.0.0.1:{port}/{ACCOUNT};"
+
+    def __init__(self, log: Path, keep_in: Path | None = None) -> None:
+        self._log = log
+        self._keep_in = keep_in
+        self._key = base64.b64encode(secrets.token_bytes(64)).decode()
+        self._child, self._port = self._start_anywhere()
+
+    @property
+    def connection_string(self) -> str:
+        """The connection string of its account."""
+        return (
+            f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={self._key};"
+            f"TableEndpoint=http://127.0.0.1:{self._port}/{ACCOUNT};"
         )
-    finally:
-        child.stop(signal.SIGINT, STOP_GRACE_S)
 
+    def kill(self) -> None:
+        """Kill -9: up to five seconds of acknowledged writes are gone."""
+        self._child.kill()
 
-def _start(log: Path, key: str, keep_in: Path | None) -> tuple[Child, int]:
-    """Azurite on a port that is free; another may take the port meanwhile, so that it is tried more than once."""
-    place = ["--location", str(keep_in)] if keep_in else ["--inMemoryPersistence"]
-    for attempt in range(PORT_ATTEMPTS):
+    def stop(self) -> None:
+        """Stop it politely, which saves everything."""
+        self._child.stop(signal.SIGINT, STOP_GRACE_S)
+
+    def start_again(self) -> None:
+        """Start it where it was, with what was saved. Raises ProcessError when it does not come up."""
+        self._child = self._start(self._port)
+
+    def _start_anywhere(self) -> tuple[Child, int]:
+        """On a port that is free; another may take the port meanwhile, so that it is tried more than once."""
+        for _ in range(PORT_ATTEMPTS - 1):
+            port = free_port()
+            with contextlib.suppress(ProcessError):
+                return self._start(port), port
         port = free_port()
+        return self._start(port), port
+
+    def _start(self, port: int) -> Child:
+        place = ["--location", str(self._keep_in)] if self._keep_in else ["--inMemoryPersistence"]
         options = ["--silent", "--disableTelemetry", "--skipApiVersionCheck", "--tableHost", "127.0.0.1"]
         child = start(
             "Azurite",
             [str(PROGRAM), *options, "--tablePort", str(port), *place],
-            log=log,
-            env={"AZURITE_ACCOUNTS": f"{ACCOUNT}:{key}"},
-            cwd=log.parent,
+            log=self._log,
+            env={"AZURITE_ACCOUNTS": f"{ACCOUNT}:{self._key}"},
+            cwd=self._log.parent,
         )
         try:
-            child.wait_until(lambda _, port=port: answers(port), START_TIMEOUT_S)  # type: ignore[misc]
-        except ProcessError:
-            child.stop(signal.SIGINT, STOP_GRACE_S)
-            if attempt == PORT_ATTEMPTS - 1:
-                raise
+            child.wait_until(lambda _: answers(port), START_TIMEOUT_S)
         except BaseException:
             child.stop(signal.SIGINT, STOP_GRACE_S)
             raise
-        else:
-            return child, port
-    raise AssertionError("unreachable")
+        return child
+
+
+@contextmanager
+def running_azurite(log: Path, keep_in: Path | None = None) -> Iterator[Azurite]:
+    """Run Azurite for the length of a with block. Raises ProcessError when it does not come up."""
+    if not PROGRAM.exists():
+        raise ProcessError("Azurite is not installed: run `make setup`")
+    running = Azurite(log, keep_in)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@contextmanager
+def azurite(log: Path, keep_in: Path | None = None) -> Iterator[str]:
+    """Run Azurite for the length of a with block, and yield the connection string of its account.
+
+    Raises ProcessError when it does not come up.
+    """
+    with running_azurite(log, keep_in) as running:
+        yield running.connection_string
 
 
 def answers(port: int) -> bool:

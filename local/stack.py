@@ -16,7 +16,7 @@ from pathlib import Path
 import requests
 
 from local import webjob
-from local.azurite import azurite
+from local.azurite import Azurite, running_azurite
 from local.processes import ROOT, Child, ProcessError, free_port, running
 
 LEDGER_NAME = "local"
@@ -31,11 +31,17 @@ class Stack:
     folder: Path
     ledger_url: str
     stream_url: str
-    tables: str
+    storage: Azurite
     functions_url: str
     key: str
     lessors: Sequence[str]
+    webhook_secrets: str = ""
     relay: Child | None = field(default=None)
+
+    @property
+    def tables(self) -> str:
+        """The storage account's connection string."""
+        return self.storage.connection_string
 
     @property
     def relay_settings(self) -> dict[str, str]:
@@ -48,6 +54,7 @@ class Stack:
             "FUNCTION_KEY": self.key,
             "TABLES_CONNECTION_STRING": self.tables,
             "RELAY_POLL_SECONDS": "1",
+            "WEBHOOK_SECRETS": self.webhook_secrets,
         }
 
     def start_relay(self) -> Child:
@@ -63,10 +70,19 @@ class Stack:
 
 
 @contextmanager
-def running_stack(folder: Path, lessors: Sequence[str], say: Say, host: str = "local") -> Iterator[Stack]:
+def running_stack(
+    folder: Path,
+    lessors: Sequence[str],
+    say: Say,
+    host: str = "local",
+    *,
+    keep_tables_in: Path | None = None,
+    webhook_secrets: str = "",
+) -> Iterator[Stack]:
     """Start everything but the relay, for the length of a with block; `say` is told of each part as it comes up.
 
-    `host` is `local`, the host in this repository, or `func`, Azure Functions Core Tools. Raises ProcessError.
+    `host` is `local`, the host in this repository, or `func`, Azure Functions Core Tools. The tables are in memory, or
+    on disk in `keep_tables_in`. With `webhook_secrets` (WEBHOOK_SECRETS) events are signed. Raises ProcessError.
     """
     with ExitStack() as parts:
         began = time.monotonic()
@@ -81,7 +97,8 @@ def running_stack(folder: Path, lessors: Sequence[str], say: Say, host: str = "l
         )
         say(f"ledger          {ledger.announced['http']}  ({_since(began)})")
         began = time.monotonic()
-        tables = parts.enter_context(azurite(folder / "azurite.log"))
+        storage = parts.enter_context(running_azurite(folder / "azurite.log", keep_tables_in))
+        tables = storage.connection_string
         say(f"table storage   {tables.rpartition('TableEndpoint=')[2].strip(';')}  ({_since(began)})")
         began = time.monotonic()
         key = secrets.token_urlsafe(32)
@@ -90,11 +107,19 @@ def running_stack(folder: Path, lessors: Sequence[str], say: Say, host: str = "l
             "LESSOR_PUBLIC_KEYS": ",".join(lessors),
             "TABLES_CONNECTION_STRING": tables,
             "LOCAL_FUNCTIONS_KEY": key,
+            "WEBHOOK_SECRETS": webhook_secrets,
         }
         functions_url = parts.enter_context(_functions(host, folder / "functions.log", settings))
         say(f"Function app    {functions_url}/api  ({_since(began)})")
         stack = Stack(
-            folder, ledger.announced["http"], ledger.announced["stream"], tables, functions_url, key, list(lessors)
+            folder=folder,
+            ledger_url=ledger.announced["http"],
+            stream_url=ledger.announced["stream"],
+            storage=storage,
+            functions_url=functions_url,
+            key=key,
+            lessors=list(lessors),
+            webhook_secrets=webhook_secrets,
         )
         _wait_for_api(stack)
         try:

@@ -1,10 +1,12 @@
 """POST /api/ledger-events: takes a batch of CloudEvents from the relay and answers an outcome for each event.
 
-The contract is docs/contract.md. A fault of the batch is the sender's (4xx); a fault of one event is its outcome
-`rejected`, and touches no other.
+The contract is docs/contract.md. A fault of the batch is the sender's (4xx), and nothing of it is applied; a fault of
+one event is its outcome `rejected`, and touches no other.
 """
 
 import re
+import time
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -13,6 +15,7 @@ import msgspec
 
 from functions.api.answers import RequestError, decoded, json_answer
 from functions.api.routes import Parts, answering
+from functions.api.signatures import check_signature
 from functions.leasing import transactions
 from functions.leasing.car import Decision, LedgerEvent
 from functions.leasing.outcomes import Outcome
@@ -60,8 +63,12 @@ def blueprint(parts: Parts) -> func.Blueprint:
     @routes.route("ledger-events", methods=["POST"])
     @answering
     async def ledger_events(req: func.HttpRequest) -> func.HttpResponse:
-        batch = read_batch(req.headers.get("content-type", ""), req.get_body())
-        read = [read_event(event, parts.settings.event_source) for event in batch]
+        body = req.get_body()
+        if parts.settings.webhook_secrets:
+            check_signature(req.headers, body, parts.settings.webhook_secrets, int(time.time()))
+        batch = read_batch(req.headers.get("content-type", ""), body)
+        check_source(batch, parts.settings.event_source)
+        read = [read_event(event) for event in batch]
         events = [event for event in read if isinstance(event, LedgerEvent)]
         decisions = iter(await parts.recording.apply(events))
         results = []
@@ -94,12 +101,24 @@ def read_batch(content_type: str, body: bytes) -> list[CloudEvent]:
     return events
 
 
-def read_event(event: CloudEvent, source: str) -> LedgerEvent | Decision:
+def check_source(events: Iterable[CloudEvent], source: str) -> None:
+    """Raise RequestError 421 when an event is of another ledger than the one that this record follows.
+
+    That is a fault of the settings, not of the event: to reject it would have the relay park its car, and every car.
+    """
+    for event in events:
+        if event.source != source:
+            raise RequestError(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                f"an event's source is {shown(event.source)}; this record follows {source!r}. LEDGER_NAME must be the "
+                "same for the relay and the Function app",
+            )
+
+
+def read_event(event: CloudEvent) -> LedgerEvent | Decision:
     """The ledger's transaction in an event, or why the event is rejected or ignored."""
     if event.type != EVENT_TYPE:
         return Decision(Outcome.REJECTED, f"type is {shown(event.type)}; it must be {EVENT_TYPE}")
-    if event.source != source:
-        return Decision(Outcome.REJECTED, f"source is {shown(event.source)}; this record follows {source}")
     if not SEQUENCE.fullmatch(event.sequence):
         return Decision(Outcome.REJECTED, f"sequence is {shown(event.sequence)}; it must be HHHHHHHHHHHH-PPPPPP")
     if not isinstance(event.data, dict):

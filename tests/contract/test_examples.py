@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from relay.blocks import read_transaction
 from relay.events import encode_batch, make_event
-from relay.verdict import Settled, judge
+from relay.verdict import Answer, Settled, judge
 from tests.contract.conftest import App
 
 EXAMPLES = Path(__file__).with_name("examples")
@@ -14,7 +15,15 @@ ANSWER: dict[str, Any] = json.loads((EXAMPLES / "answer.json").read_text())
 
 
 def test_the_relay_sends_the_recorded_batch() -> None:
-    events = [make_event(event["data"], event["sequence"], event["source"]) for event in BATCH]
+    events = [
+        make_event(
+            read_transaction(json.dumps(event["data"]).encode(), event["id"]),
+            int(event["sequence"][:12]),
+            event["sequence"],
+            event["source"],
+        )
+        for event in BATCH
+    ]
     assert json.loads(encode_batch(events)) == BATCH
 
 
@@ -24,7 +33,7 @@ def test_the_function_gives_the_recorded_answer(app: App) -> None:
 
 
 def test_the_relay_takes_the_recorded_answer_as_settling_every_event() -> None:
-    verdict = judge(200, {}, json.dumps(ANSWER).encode(), [event["id"] for event in BATCH])
+    verdict = judge(Answer(200, {}, json.dumps(ANSWER).encode()), [event["id"] for event in BATCH])
     assert isinstance(verdict, Settled)
     outcomes = [str(verdict.results[event["id"]].outcome) for event in BATCH]
     assert outcomes == [result["outcome"] for result in ANSWER["results"]]

@@ -60,7 +60,6 @@ def test_a_transfer_signed_by_somebody_else_is_rejected(app: App) -> None:
     ("change", "named"),
     [
         ({"type": "something.else"}, "type"),
-        ({"source": "urn:bigchaindb:other"}, "source"),
         ({"sequence": "12"}, "sequence"),
         ({"subject": "0" * 64}, "subject"),
         ({"data": [1, 2]}, "data"),
@@ -73,6 +72,19 @@ def test_an_event_that_contradicts_itself_is_rejected_with_the_reason(
     result = app.post_events([event(create(LESSOR)) | change]).json()["results"][0]
     assert result["outcome"] == "rejected"
     assert named in result["detail"]
+
+
+def test_an_event_of_another_ledger_is_421_and_nothing_of_its_batch_is_applied(app: App) -> None:
+    registered = create(LESSOR)
+    other = event(create(LESSOR)) | {"source": "urn:bigchaindb:other"}
+
+    answer = app.post_events([event(registered), other])
+
+    assert (answer.status_code, answer.headers["content-type"]) == (421, "application/problem+json")
+    for named in ("'urn:bigchaindb:other'", "'urn:bigchaindb:local'", "LEDGER_NAME"):
+        assert named in answer.json()["detail"]
+    assert app.call("GET", f"cars/{registered['id']}").status_code == 404
+    assert app.outcomes([event(registered)]) == ["applied"]
 
 
 def test_another_content_type_is_415(app: App) -> None:

@@ -3,20 +3,23 @@
 import base64
 import datetime as dt
 import secrets
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from azure.core.exceptions import ServiceResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import EdmType, EntityProperty, TableClient, TableServiceClient, UpdateMode
 
 from local import azurite
-from relay.checkpoint import CheckpointTable, ParkedCar
+from relay.checkpoint import Checkpoint, CheckpointTable, InForce, Report
+from relay.control import ControlTable
 from relay.errors import SupersededError, TablesError
+from relay.parked import ParkedCar, ParkedTable
+from relay.progress import Mark
 from relay.settings import Secret, TablesSettings
 
 Open = Callable[[], CheckpointTable]
@@ -28,24 +31,59 @@ def ledger_name() -> str:
     return f"ledger-{secrets.token_hex(8)}"
 
 
-@pytest.fixture
-def opened() -> Iterator[list[CheckpointTable]]:
-    """Checkpoint tables to be closed after the test."""
-    tables: list[CheckpointTable] = []
-    yield tables
-    for table in tables:
-        table.close()
+class Opened:
+    """Opens the relay's tables; they are closed after the test."""
+
+    def __init__(self, ledger_name: str, account: str) -> None:
+        self._settings = TablesSettings(ledger_name, Secret(account), "")
+        self._tables: list[CheckpointTable | ParkedTable | ControlTable] = []
+
+    def of(self, ledger_name: str, account: str) -> "Opened":
+        """The same for another ledger or account."""
+        other = Opened(ledger_name, account)
+        other._tables = self._tables
+        return other
+
+    def checkpoint(self) -> CheckpointTable:
+        return self._opened(CheckpointTable(self._settings))
+
+    def parked(self) -> ParkedTable:
+        return self._opened(ParkedTable(self._settings))
+
+    def control(self) -> ControlTable:
+        return self._opened(ControlTable(self._settings))
+
+    def _opened[T: CheckpointTable | ParkedTable | ControlTable](self, table: T) -> T:
+        self._tables.append(table)
+        return table
+
+    def close(self) -> None:
+        for table in self._tables:
+            table.close()
 
 
 @pytest.fixture
-def new_relay(tables: str, ledger_name: str, opened: list[CheckpointTable]) -> Open:
-    """Opens the table as one more relay of this ledger would."""
+def opened(tables: str, ledger_name: str) -> Iterator[Opened]:
+    """The tables of this test's ledger."""
+    opened = Opened(ledger_name, tables)
+    yield opened
+    opened.close()
 
-    def start() -> CheckpointTable:
-        opened.append(CheckpointTable(TablesSettings(ledger_name, Secret(tables), "")))
-        return opened[-1]
 
-    return start
+@pytest.fixture
+def new_relay(opened: Opened) -> Open:
+    """Opens the checkpoint as one more relay of this ledger would."""
+    return opened.checkpoint
+
+
+@pytest.fixture
+def parked(opened: Opened) -> ParkedTable:
+    return opened.parked()
+
+
+@pytest.fixture
+def control(opened: Opened) -> ControlTable:
+    return opened.control()
 
 
 @pytest.fixture
@@ -53,8 +91,23 @@ def relay(new_relay: Open) -> CheckpointTable:
     """A relay that owns the checkpoint, at block 10."""
     relay = new_relay()
     relay.claim()
-    relay.advance(10, "announcing")
+    moved(relay, 10)
     return relay
+
+
+def moved(relay: CheckpointTable, height: int) -> InForce:
+    """What is in force after a relay has moved the checkpoint, or tried to."""
+    return relay.advance(Mark(height), Report())
+
+
+def stands_at(height: int) -> InForce:
+    """A checkpoint that is where it was wanted."""
+    return InForce(Mark(height), went_back=False)
+
+
+def back_at(height: int) -> InForce:
+    """A checkpoint that went back."""
+    return InForce(Mark(height), went_back=True)
 
 
 @pytest.fixture
@@ -92,14 +145,30 @@ def row(rows: TableClient, ledger_name: str) -> Row:
 def test_the_first_relay_starts_before_the_first_block(new_relay: Open) -> None:
     relay = new_relay()
     assert relay.read() is None
-    assert relay.claim() == 0
+    assert relay.claim() == Mark(0)
     found = new_relay().read()
     assert found is not None
-    assert (found.height, found.generation) == (0, 1)
+    assert (found.mark, found.generation, found.start) == (Mark(0), 1, 0)
+
+
+def test_the_first_relay_may_start_after_another_height(new_relay: Open) -> None:
+    assert new_relay().claim(lambda: 41) == Mark(41)
+    found = new_relay().read()
+    assert found is not None
+    assert (found.mark, found.start) == (Mark(41), 41)
+
+
+def test_where_there_is_a_checkpoint_nobody_asks_where_to_start(relay: CheckpointTable, new_relay: Open) -> None:
+    def not_asked() -> int:
+        raise AssertionError
+
+    assert new_relay().claim(not_asked) == Mark(10)
 
 
 def test_the_next_relay_goes_on_where_the_last_one_got_to(relay: CheckpointTable, new_relay: Open) -> None:
-    assert new_relay().claim() == 10
+    mark = Mark(12, 11, "of block 11")
+    relay.advance(mark, Report())
+    assert new_relay().claim() == mark
 
 
 def test_a_relay_that_has_been_superseded_learns_it_at_its_next_write_and_changes_nothing(
@@ -107,12 +176,12 @@ def test_a_relay_that_has_been_superseded_learns_it_at_its_next_write_and_change
 ) -> None:
     second = new_relay()
     second.claim()
-    second.advance(12, "announcing")
+    moved(second, 12)
     before = row.read()
     with pytest.raises(SupersededError, match=before["Owner"]):
-        relay.advance(11, "announcing")
+        moved(relay, 11)
     assert row.read() == before
-    assert second.advance(13, "announcing") == 13
+    assert moved(second, 13) == stands_at(13)
 
 
 def test_of_relays_that_claim_at_the_same_time_one_stays(new_relay: Open) -> None:
@@ -139,17 +208,83 @@ def test_of_relays_that_claim_at_the_same_time_one_stays(new_relay: Open) -> Non
 def outlives(relay: CheckpointTable) -> bool:
     """Whether a relay may still move the checkpoint."""
     try:
-        return relay.advance(1, "") == 1
+        return moved(relay, 1) == stands_at(1)
     except SupersededError:
         return False
 
 
 def test_a_heartbeat_keeps_the_height_and_tells_the_time_and_the_stream(relay: CheckpointTable, row: Row) -> None:
     before = row.read()
-    assert relay.advance(10, "silent") == 10
+    assert relay.advance(Mark(10), Report(stream="silent")) == stands_at(10)
     after = row.read()
     assert (after["Height"], after["Stream"], after["Owner"]) == (10, "silent", before["Owner"])
     assert before["Heartbeat"] < after["Heartbeat"] <= dt.datetime.now(dt.UTC)
+
+
+LONG_AGO = dt.datetime(2020, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        Report(),
+        Report(
+            stream="announcing",
+            state="delivering",
+            tip=30,
+            settled=20,
+            level_at=LONG_AGO,
+            parked=3,
+            last_error="not delivered: no answer, é",
+            last_error_at=LONG_AGO + dt.timedelta(seconds=1),
+        ),
+        Report(state="paused", tip=2**31, settled=10**12, parked=2**31 - 1),
+    ],
+    ids=["nothing yet", "everything", "large numbers"],
+)
+@pytest.mark.parametrize("mark", [Mark(11), Mark(10**12, 2**31, "of that block")], ids=["small", "large"])
+def test_the_row_carries_the_mark_and_all_that_the_relay_reports(
+    relay: CheckpointTable, new_relay: Open, mark: Mark, report: Report
+) -> None:
+    before = relay.read()
+    assert before is not None
+    relay.advance(mark, report)
+    found = new_relay().read()
+    assert found is not None
+    assert found == Checkpoint(
+        mark=mark,
+        owner=before.owner,
+        generation=before.generation,
+        start=0,
+        write=found.write,
+        heartbeat=found.heartbeat,
+        report=report,
+    )
+
+
+def test_what_the_relay_reports_has_columns_of_its_own(relay: CheckpointTable, row: Row) -> None:
+    report = Report("announcing", "delivering", 30, 20, LONG_AGO, 3, "not delivered", LONG_AGO)
+    relay.advance(Mark(11, 9, "of block 9"), report)
+    found = row.read()
+    names = ("Stream", "State", "Tip", "Settled", "LevelAt", "Parked", "LastError", "LastErrorAt")
+    assert [found[name] for name in names] == list(msgspec.structs.astuple(report))
+    assert [found[name] for name in ("Height", "AnchorHeight", "Anchor", "StartHeight")] == [11, 9, "of block 9", 0]
+
+
+def test_a_last_error_of_any_length_is_kept_cut(relay: CheckpointTable) -> None:
+    relay.advance(Mark(11), Report(last_error="x" * 1_000_000))
+    found = relay.read()
+    assert found is not None
+    assert set(found.report.last_error) == {"x"}
+
+
+def test_a_row_of_a_former_release_is_gone_on_from(new_relay: Open, row: Row) -> None:
+    first = new_relay()
+    first.claim()
+    row.replace(Height=7, Owner="former", Generation=3, Heartbeat=LONG_AGO, Stream="silent")
+    assert new_relay().claim() == Mark(7)
+    with pytest.raises(SupersededError):
+        moved(first, 8)
 
 
 class Losing:
@@ -174,25 +309,51 @@ def losing(monkeypatch: pytest.MonkeyPatch) -> Losing:
     return Losing(monkeypatch)
 
 
-def advance_until_it_works(relay: CheckpointTable, height: int) -> tuple[int, int]:
-    """The height then in force, and how often Table Storage was said to give no answer."""
+def advance_until_it_works(relay: CheckpointTable, height: int) -> tuple[InForce, int]:
+    """What is then in force, and how often Table Storage was said to give no answer."""
     for failures in range(5):
         try:
-            return relay.advance(height, ""), failures
+            return moved(relay, height), failures
         except TablesError:
             continue
     raise AssertionError("it never worked")
 
 
 @pytest.mark.parametrize(("lost", "failures"), [(1, 0), (2, 1), (3, 1)])
+@pytest.mark.parametrize("height", [10, 11], ids=["heartbeat", "move"])
 def test_a_write_that_landed_though_its_answer_was_lost_is_recognised_as_its_own(
-    relay: CheckpointTable, row: Row, losing: Losing, lost: int, failures: int
+    relay: CheckpointTable, row: Row, losing: Losing, lost: int, failures: int, height: int
 ) -> None:
     losing.answers = lost
-    assert advance_until_it_works(relay, 11) == (11, failures)
+    assert advance_until_it_works(relay, height) == (stands_at(height), failures)
     assert losing.answers == 0
-    assert row.read()["Height"] == 11
-    assert relay.advance(12, "") == 12
+    assert row.read()["Height"] == height
+    assert moved(relay, 12) == stands_at(12)
+
+
+def test_several_writes_whose_answers_were_lost_one_after_the_other_are_all_recognised(
+    relay: CheckpointTable, row: Row, losing: Losing
+) -> None:
+    for height in (11, 12, 13):
+        losing.answers = 2
+        with pytest.raises(TablesError):
+            moved(relay, height)
+    losing.answers = 0
+    assert moved(relay, 14) == stands_at(14)
+    assert row.read()["Height"] == 14
+
+
+def test_a_lost_answer_hides_no_account_that_went_back_meanwhile(
+    relay: CheckpointTable, row: Row, losing: Losing
+) -> None:
+    before = row.read()
+    moved(relay, 11)
+    losing.answers = 2
+    with pytest.raises(TablesError):
+        moved(relay, 12)
+    row.replace(**before)
+    losing.answers = 0
+    assert moved(relay, 12) == back_at(10)
 
 
 @pytest.mark.parametrize("lost", [1, 2, 3, 4])
@@ -204,8 +365,8 @@ def test_a_claim_whose_answers_were_lost_is_made_again_without_harm(
     while losing.answers:
         with pytest.raises(TablesError):
             first.claim()
-    assert first.claim() == 0
-    assert first.advance(3, "") == 3
+    assert first.claim() == Mark(0)
+    assert moved(first, 3) == stands_at(3)
     assert row.read()["Height"] == 3
 
 
@@ -217,8 +378,8 @@ def test_a_takeover_whose_answer_was_lost_still_supersedes_the_former(
     with pytest.raises(TablesError):
         second.claim()
     with pytest.raises(SupersededError):
-        relay.advance(11, "")
-    assert second.claim() == 10
+        moved(relay, 11)
+    assert second.claim() == Mark(10)
 
 
 def test_a_lost_answer_is_not_mistaken_for_its_own_when_another_relay_took_over_meanwhile(
@@ -226,19 +387,32 @@ def test_a_lost_answer_is_not_mistaken_for_its_own_when_another_relay_took_over_
 ) -> None:
     losing.answers = 2
     with pytest.raises(TablesError):
-        relay.advance(11, "")
-    assert new_relay().claim() == 11
+        moved(relay, 11)
+    assert new_relay().claim() == Mark(11)
     with pytest.raises(SupersededError):
-        relay.advance(11, "")
+        moved(relay, 11)
 
 
 def test_a_checkpoint_put_back_by_a_restored_account_is_obeyed(relay: CheckpointTable, row: Row) -> None:
     restored = row.read()
-    relay.advance(20, "")
+    moved(relay, 20)
     row.replace(**restored)
-    assert relay.advance(21, "") == 10
-    assert relay.advance(11, "") == 11
+    assert moved(relay, 21) == back_at(10)
+    assert moved(relay, 11) == stands_at(11)
     assert row.read()["Height"] == 11
+
+
+def test_a_row_put_back_with_the_same_height_but_an_older_write_went_back_too(relay: CheckpointTable, row: Row) -> None:
+    restored = row.read()
+    moved(relay, 10)
+    row.replace(**restored)
+    assert moved(relay, 10) == back_at(10)
+    assert moved(relay, 10) == stands_at(10)
+
+
+def test_a_row_written_anew_by_hand_as_it_was_is_no_account_that_went_back(relay: CheckpointTable, row: Row) -> None:
+    row.merge(**row.read())
+    assert moved(relay, 11) == stands_at(11)
 
 
 def test_a_checkpoint_put_back_to_a_former_relays_is_taken_over_from_there(
@@ -247,30 +421,42 @@ def test_a_checkpoint_put_back_to_a_former_relays_is_taken_over_from_there(
     restored = row.read()
     second = new_relay()
     second.claim()
-    second.advance(20, "")
+    moved(second, 20)
     row.replace(**restored)
-    assert second.advance(21, "") == 10
-    assert second.advance(11, "") == 11
+    assert moved(second, 21) == back_at(10)
+    assert moved(second, 11) == stands_at(11)
     with pytest.raises(SupersededError):
-        relay.advance(11, "")
+        moved(relay, 11)
 
 
 def test_a_height_set_by_hand_is_obeyed_whatever_whole_number_type_it_was_given(
     relay: CheckpointTable, new_relay: Open, row: Row
 ) -> None:
     row.merge(Height=4)
-    assert relay.advance(11, "") == 4
+    assert moved(relay, 11) == back_at(4)
     row.merge(Height=EntityProperty(5, EdmType.INT64))
-    assert [in_force + 1 for in_force in (relay.advance(11, ""), new_relay().claim())] == [6, 6]
+    assert [moved(relay, 11), new_relay().claim()] == [back_at(5), Mark(5)]
 
 
 def test_a_deleted_row_means_to_start_again_before_the_first_block(
     relay: CheckpointTable, new_relay: Open, row: Row
 ) -> None:
     row.delete()
-    assert relay.advance(11, "") == 0
-    assert relay.advance(1, "") == 1
+    assert moved(relay, 11) == back_at(0)
+    assert moved(relay, 1) == stands_at(1)
     assert row.read()["Height"] == 1
+
+
+def test_after_a_deleted_row_delivery_starts_again_where_the_first_relay_started(new_relay: Open, row: Row) -> None:
+    new_relay().claim(lambda: 41)
+    second = new_relay()
+    second.claim()
+    moved(second, 50)
+    row.delete()
+    assert moved(second, 51) == back_at(41)
+    assert [row.read()[name] for name in ("Height", "StartHeight")] == [41, 41]
+    moved(second, 42)
+    assert [row.read()[name] for name in ("Height", "StartHeight")] == [42, 41]
 
 
 def test_after_a_deleted_row_no_former_relay_can_come_back(relay: CheckpointTable, new_relay: Open, row: Row) -> None:
@@ -278,59 +464,160 @@ def test_after_a_deleted_row_no_former_relay_can_come_back(relay: CheckpointTabl
     second.claim()
     third.claim()
     row.delete()
-    assert third.advance(11, "") == 0
+    assert moved(third, 11) == back_at(0)
     for former in (relay, second):
         with pytest.raises(SupersededError):
-            former.advance(11, "")
-    assert third.advance(1, "") == 1
+            moved(former, 11)
+    assert moved(third, 1) == stands_at(1)
 
 
-def car(name: str, reason: str = "its id is not that of its content") -> ParkedCar:
-    return ParkedCar(name, f"transaction of {name}", "000000000007-000001", reason)
+# ---- parked cars
 
 
-def test_parked_cars_are_listed_with_their_reasons(relay: CheckpointTable, new_relay: Open) -> None:
-    cars = [car("a" * 64), car("b" * 64, 'odd: "quoted", é, 中, \N{AUTOMOBILE}\n')]
+def car(name: str, reason: str = "its id is not that of its content", **more: Any) -> ParkedCar:
+    return ParkedCar(name, f"transaction of {name}", "000000000007-000001", reason, **more)
+
+
+def test_parked_cars_are_listed_with_their_reasons(parked: ParkedTable, opened: Opened) -> None:
+    cars = [
+        car("a" * 64),
+        car("b" * 64, 'odd: "quoted", é, 中, \N{AUTOMOBILE}\n', last_transaction="another", redrive=True),
+    ]
     for one in cars:
-        relay.park(one)
-    assert sorted(new_relay().parked(), key=lambda one: one.asset_id) == cars
+        parked.park(one)
+    assert sorted(opened.parked().all(), key=lambda one: one.asset_id) == cars
 
 
-def test_a_car_parked_again_has_one_row_with_the_latest_reason(relay: CheckpointTable) -> None:
-    relay.park(car("a", "first"))
-    relay.park(car("a", "second"))
-    assert [one.reason for one in relay.parked()] == ["second"]
+def test_a_car_parked_again_has_one_row_with_the_latest_reason(parked: ParkedTable) -> None:
+    parked.park(car("a", "first", redrive=True))
+    parked.park(car("a", "second"))
+    assert parked.all() == [car("a", "second")]
 
 
-def test_a_reason_of_any_length_is_kept_cut(relay: CheckpointTable) -> None:
-    relay.park(car("a", "x" * 1_000_000))
-    assert [set(one.reason) for one in relay.parked()] == [{"x"}]
+def test_a_reason_of_any_length_is_kept_cut(parked: ParkedTable) -> None:
+    parked.park(car("a", "x" * 1_000_000))
+    assert [set(one.reason) for one in parked.all()] == [{"x"}]
 
 
-def test_parking_does_not_touch_the_checkpoint(relay: CheckpointTable, row: Row) -> None:
+def test_a_car_that_is_parked_no_longer_is_not_listed_and_may_be_parked_again(parked: ParkedTable) -> None:
+    parked.park(car("a"))
+    parked.park(car("b"))
+    parked.unpark("a")
+    assert parked.all() == [car("b")]
+    parked.unpark("a")
+    parked.park(car("a", "again"))
+    assert sorted(one.reason for one in parked.all()) == ["again", car("b").reason]
+
+
+def test_what_the_checkpoint_passes_of_a_parked_car_is_noted(parked: ParkedTable) -> None:
+    parked.park(car("a"))
+    assert parked.pass_over("a", "later")
+    assert parked.pass_over("a", "latest")
+    assert parked.all() == [car("a", last_transaction="latest")]
+
+
+def test_a_redrive_that_is_asked_for_is_seen_by_the_relay(parked: ParkedTable, opened: Opened) -> None:
+    parked.park(car("a", last_transaction="later"))
+    assert opened.parked().ask_redrive("a")
+    assert parked.all() == [car("a", last_transaction="later", redrive=True)]
+
+
+def test_of_a_car_that_is_not_parked_nothing_is_noted(parked: ParkedTable) -> None:
+    parked.park(car("a"))
+    assert not parked.pass_over("b", "later")
+    assert not parked.ask_redrive("b")
+    assert parked.all() == [car("a")]
+
+
+def test_several_lanes_may_park_at_once(parked: ParkedTable) -> None:
+    names = [f"{lane}-{number}" for lane in range(4) for number in range(5)]
+
+    def park(lane: int) -> None:
+        for name in names[lane * 5 : lane * 5 + 5]:
+            parked.park(car(name))
+            assert parked.pass_over(name, "later")
+
+    threads = [threading.Thread(target=park, args=(lane,)) for lane in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(one.asset_id for one in parked.all() if one.last_transaction == "later") == names
+
+
+def test_a_row_that_a_former_release_parked_is_listed(parked: ParkedTable, rows: TableClient, ledger_name: str) -> None:
+    parked.park(car("made first, so that there is a table"))
+    keys = {"PartitionKey": ledger_name, "RowKey": "parked-a"}
+    rows.upsert_entity({**keys, "TransactionId": "t", "Sequence": "s", "Reason": "r"})
+    assert ParkedCar("a", "t", "s", "r") in parked.all()
+
+
+def test_parking_does_not_touch_the_checkpoint(relay: CheckpointTable, parked: ParkedTable, row: Row) -> None:
     before = row.read()
-    relay.park(car("a"))
+    parked.park(car("a"))
+    parked.pass_over("a", "later")
     assert row.read() == before
-    assert relay.advance(11, "") == 11
+    assert moved(relay, 11) == stands_at(11)
+
+
+def test_the_checkpoint_is_no_parked_car(relay: CheckpointTable, parked: ParkedTable, control: ControlTable) -> None:
+    control.pause()
+    assert parked.all() == []
 
 
 def test_more_parked_cars_than_one_answer_holds_are_all_listed(
-    relay: CheckpointTable, rows: TableClient, ledger_name: str
+    relay: CheckpointTable, parked: ParkedTable, rows: TableClient, ledger_name: str
 ) -> None:
-    parked = {"PartitionKey": ledger_name, "TransactionId": "t", "Sequence": "s", "Reason": "r"}
+    properties = {"PartitionKey": ledger_name, "TransactionId": "t", "Sequence": "s", "Reason": "r"}
     names = [f"{n:04d}" for n in range(1_100)]
     for start in range(0, len(names), 100):
-        batch = [("upsert", {**parked, "RowKey": f"parked-{name}"}) for name in names[start : start + 100]]
+        batch = [("upsert", {**properties, "RowKey": f"parked-{name}"}) for name in names[start : start + 100]]
         rows.submit_transaction(batch)
-    assert sorted(one.asset_id for one in relay.parked()) == names
+    assert sorted(one.asset_id for one in parked.all()) == names
+
+
+# ---- what people ask of the relay
+
+
+def test_a_relay_is_paused_until_it_is_resumed(control: ControlTable, opened: Opened) -> None:
+    before = dt.datetime.now(dt.UTC)
+    assert control.paused_since() is None
+    control.pause()
+    since = opened.control().paused_since()
+    assert since is not None
+    assert before <= since <= dt.datetime.now(dt.UTC)
+    control.resume()
+    assert opened.control().paused_since() is None
+
+
+def test_pausing_and_resuming_twice_is_as_good_as_once(control: ControlTable) -> None:
+    control.pause()
+    control.pause()
+    assert control.paused_since() is not None
+    control.resume()
+    control.resume()
+    assert control.paused_since() is None
+
+
+def test_a_pause_does_not_touch_the_checkpoint(relay: CheckpointTable, control: ControlTable, row: Row) -> None:
+    before = row.read()
+    control.pause()
+    control.resume()
+    assert row.read() == before
+    assert moved(relay, 11) == stands_at(11)
+
+
+# ---- the account
 
 
 def test_ledgers_of_one_account_do_not_see_each_other(
-    relay: CheckpointTable, tables: str, ledger_name: str, opened: list[CheckpointTable]
+    relay: CheckpointTable, parked: ParkedTable, control: ControlTable, opened: Opened, tables: str, ledger_name: str
 ) -> None:
-    relay.park(car("a"))
-    opened.append(CheckpointTable(TablesSettings(ledger_name + "-2", Secret(tables), "")))
-    assert (opened[-1].read(), opened[-1].claim(), opened[-1].parked()) == (None, 0, [])
+    parked.park(car("a"))
+    control.pause()
+    other = opened.of(ledger_name + "-2", tables)
+    assert (other.checkpoint().read(), other.checkpoint().claim()) == (None, Mark(0))
+    assert (other.parked().all(), other.control().paused_since()) == ([], None)
 
 
 @pytest.fixture(scope="module")
@@ -341,76 +628,113 @@ def account_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
 
 
 @pytest.fixture
-def without_table(account_of_its_own: str, ledger_name: str, opened: list[CheckpointTable]) -> CheckpointTable:
-    """A relay that owned a checkpoint, and whose table has been deleted."""
-    opened.append(CheckpointTable(TablesSettings(ledger_name, Secret(account_of_its_own), "")))
-    opened[-1].claim()
-    opened[-1].advance(10, "")
+def without_table(account_of_its_own: str, ledger_name: str, opened: Opened) -> Opened:
+    """An account whose table Relay has been deleted."""
+    own = opened.of(ledger_name, account_of_its_own)
+    own.control().pause()
     with TableServiceClient.from_connection_string(account_of_its_own) as service:
         service.delete_table("Relay")
-    return opened[-1]
+    return own
 
 
 def test_a_deleted_table_is_made_again_and_means_to_start_before_the_first_block(
-    without_table: CheckpointTable,
+    account_of_its_own: str, ledger_name: str, opened: Opened
 ) -> None:
-    assert without_table.advance(11, "") == 0
-    assert without_table.advance(1, "") == 1
+    relay = opened.of(ledger_name, account_of_its_own).checkpoint()
+    relay.claim()
+    moved(relay, 10)
+    with TableServiceClient.from_connection_string(account_of_its_own) as service:
+        service.delete_table("Relay")
+    assert moved(relay, 11) == back_at(0)
+    assert moved(relay, 1) == stands_at(1)
 
 
-def test_in_a_deleted_table_a_car_can_be_parked_all_the_same(without_table: CheckpointTable) -> None:
-    without_table.park(car("a"))
-    assert without_table.parked() == [car("a")]
+def test_in_a_deleted_table_a_car_can_be_parked_all_the_same(without_table: Opened) -> None:
+    parked = without_table.parked()
+    assert not parked.pass_over("a", "later")
+    parked.park(car("a"))
+    assert parked.all() == [car("a")]
 
 
-def test_in_an_account_where_no_relay_has_run_nothing_is_found_and_nothing_is_wrong(
-    without_table: CheckpointTable,
-) -> None:
-    assert without_table.read() is None
-    assert without_table.parked() == []
+def test_in_a_deleted_table_a_relay_can_be_paused_all_the_same(without_table: Opened) -> None:
+    control = without_table.control()
+    control.pause()
+    assert control.paused_since() is not None
+
+
+def test_in_an_account_where_no_relay_has_run_nothing_is_found_and_nothing_is_wrong(without_table: Opened) -> None:
+    assert without_table.checkpoint().read() is None
+    parked, control = without_table.parked(), without_table.control()
+    assert (parked.all(), parked.ask_redrive("a"), control.paused_since()) == ([], False, None)
+    parked.unpark("a")
+    control.resume()
+
+
+@pytest.fixture
+def mortal_account(tmp_path: Path) -> Iterator[azurite.Azurite]:
+    """An Azurite that keeps its data on disk, and may be stopped and killed."""
+    with azurite.running_azurite(tmp_path / "azurite.log", tmp_path / "data") as running:
+        yield running
 
 
 def test_while_table_storage_is_down_every_call_says_so_and_works_again_after(
-    tmp_path: Path, ledger_name: str, opened: list[CheckpointTable], monkeypatch: pytest.MonkeyPatch
+    mortal_account: azurite.Azurite, ledger_name: str, opened: Opened
 ) -> None:
-    key = base64.b64encode(secrets.token_bytes(64)).decode()
-    child, port = azurite._start(tmp_path / "azurite.log", key, tmp_path / "data")
-    try:
-        endpoint = f"http://127.0.0.1:{port}/{azurite.ACCOUNT}"
-        account = f"AccountName={azurite.ACCOUNT};AccountKey={key};TableEndpoint={endpoint}"
-        relay = CheckpointTable(TablesSettings(ledger_name, Secret(account), ""))
-        opened.append(relay)
-        relay.claim()
-        relay.advance(10, "")
-        child.stop(signal.SIGINT, 10)
-        calls: list[Callable[[], object]] = [
-            relay.read,
-            relay.claim,
-            relay.parked,
-            lambda: relay.advance(11, ""),
-            lambda: relay.park(car("a")),
-        ]
-        for call in calls:
-            with pytest.raises(TablesError, match="gave no answer") as caught:
-                call()
-            assert key not in str(caught.value)
-        monkeypatch.setattr(azurite, "free_port", lambda: port)
-        child, _ = azurite._start(tmp_path / "azurite.log", key, tmp_path / "data")
-        assert relay.advance(11, "") == 11
-        relay.park(car("a"))
-        assert relay.parked() == [car("a")]
-    finally:
-        child.stop()
+    own = opened.of(ledger_name, mortal_account.connection_string)
+    key = mortal_account.connection_string.partition("AccountKey=")[2].partition(";")[0]
+    relay, parked, control = own.checkpoint(), own.parked(), own.control()
+    relay.claim()
+    moved(relay, 10)
+    mortal_account.stop()
+    calls: list[Callable[[], object]] = [
+        relay.read,
+        relay.claim,
+        lambda: moved(relay, 11),
+        parked.all,
+        lambda: parked.park(car("a")),
+        lambda: parked.pass_over("a", "later"),
+        lambda: parked.ask_redrive("a"),
+        lambda: parked.unpark("a"),
+        control.paused_since,
+        control.pause,
+        control.resume,
+    ]
+    for call in calls:
+        with pytest.raises(TablesError, match="gave no answer") as caught:
+            call()
+        assert key not in str(caught.value)
+    mortal_account.start_again()
+    assert moved(relay, 11) == stands_at(11)
+    parked.park(car("a"))
+    assert parked.all() == [car("a")]
+    control.pause()
+    assert control.paused_since() is not None
+
+
+def test_table_storage_that_lost_its_last_writes_in_a_crash_went_back(
+    mortal_account: azurite.Azurite, ledger_name: str, opened: Opened
+) -> None:
+    relay = opened.of(ledger_name, mortal_account.connection_string).checkpoint()
+    relay.claim()
+    moved(relay, 10)
+    mortal_account.stop()  # which saves everything
+    mortal_account.start_again()
+    assert moved(relay, 20) == stands_at(20)
+    mortal_account.kill()
+    mortal_account.start_again()
+    assert moved(relay, 21) == back_at(10)
+    assert moved(relay, 11) == stands_at(11)
 
 
 @pytest.mark.filterwarnings("ignore:Testing an element's truth value:DeprecationWarning:azure.data.tables._error")
 def test_a_wrong_account_key_is_an_error_that_does_not_show_the_key(
-    tables: str, ledger_name: str, opened: list[CheckpointTable]
+    tables: str, ledger_name: str, opened: Opened
 ) -> None:
     wrong = base64.b64encode(b"not the account's key").decode()
     before, _, rest = tables.partition("AccountKey=")
     account = f"{before}AccountKey={wrong};{rest.partition(';')[2]}"
-    opened.append(CheckpointTable(TablesSettings(ledger_name, Secret(account), "")))
-    with pytest.raises(TablesError, match="403") as caught:
-        opened[-1].claim()
-    assert wrong not in str(caught.value)
+    own = opened.of(ledger_name, account)
+    for call in (own.checkpoint().claim, own.parked().all, own.control().pause):
+        with pytest.raises(TablesError, match="403") as caught:
+            call()
+        assert wrong not in str(caught.value)

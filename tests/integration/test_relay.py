@@ -1,78 +1,24 @@
 """The relay as a process on the real path: what survives, what it says, how it ends."""
 
 import asyncio
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import web
 from azure.data.tables import TableServiceClient, UpdateMode
 
-from local import audit, webjob
-from local.processes import ROOT, Child
-from local.scenario import LedgerClient, lease
+from local import audit
+from local.scenario import LedgerClient
 from local.stack import LEDGER_NAME, Stack
 from tests.integration.conftest import LESSOR, eventually
-from tests.writing import Json, new_car, new_keys, spoofed_create
-
-TERMS = lease("2026-01-01", "2027-12-31", 15_000)
-
-
-@contextmanager
-def relaying(stack: Stack, folder: Path, **settings: str) -> Iterator[Child]:
-    """A relay with settings changed, for the length of a with block."""
-    job = webjob.lay_out(folder)
-    child = webjob.start_relay(job, stack.relay_settings | settings, folder / "relay.log")
-    try:
-        yield child
-    finally:
-        child.kill()
-
-
-def said(child: Child, words: str) -> bool:
-    """Whether the relay has logged these words."""
-    return words in child.log.read_text()
-
-
-def has(stack: Stack, transaction: Json) -> bool:
-    """Whether the record has a transaction."""
-    asset = transaction["id"] if transaction["operation"] == "CREATE" else transaction["asset"]["id"]
-    answer = stack.call("GET", f"cars/{asset}")
-    return answer.ok and any(one["id"] == transaction["id"] for one in answer.json()["transactions"])
-
-
-def checkpoint(stack: Stack) -> dict[str, Any]:
-    """The checkpoint's row."""
-    with TableServiceClient.from_connection_string(stack.tables) as service:
-        return dict(service.get_table_client("Relay").get_entity(LEDGER_NAME, f"checkpoint-{LEDGER_NAME}"))
-
-
-def command(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the relay package, with the relay's settings."""
-    environment = os.environ | stack.relay_settings | {"PYTHONPATH": str(ROOT / "webjob")}
-    return subprocess.run(
-        [sys.executable, "-m", "relay", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-
-
-def status(stack: Stack) -> dict[str, Any]:
-    """What `python -m relay status --json` says."""
-    found: dict[str, Any] = json.loads(command(stack, "status", "--json").stdout)
-    return found
+from tests.integration.relays import TERMS, checkpoint, command, has, relaying, said, status
+from tests.writing import new_car, new_keys, spoofed_create
 
 
 def test_a_lease_is_in_the_record_seconds_after_it_was_committed(
@@ -172,6 +118,7 @@ def test_a_checkpoint_that_was_put_back_is_obeyed(stack: Stack, ledger: LedgerCl
         registered = ledger.create(LESSOR, new_car())
         eventually(lambda: has(stack, registered))
         tip = ledger.height_of(registered["id"])
+        eventually(lambda: checkpoint(stack)["Height"] >= tip)
         with TableServiceClient.from_connection_string(stack.tables) as service:
             # As a restored account: the car is gone from the record, and the checkpoint stands where it stood before.
             cars, table = service.get_table_client("Cars"), service.get_table_client("Relay")

@@ -5,7 +5,7 @@ import itertools
 import json
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import aiohttp
@@ -15,11 +15,13 @@ from aiohttp import web
 from relay import backoff, stream
 from relay.bell import Bell
 from relay.errors import LedgerError
-from relay.stream import Stream
+from relay.stream import KEPT_HEIGHTS, MAX_FRAME_BYTES, Stream
 from tests.integration.conftest import eventually
 
 SHORT_PING_S = 0.2
 DEEP = "[" * 100_000 + "]" * 100_000
+KERNEL_BUFFERS = 16 * 1024 * 1024
+"""More than sockets on this machine hold of what is sent and not yet read."""
 
 
 class Node:
@@ -40,9 +42,13 @@ class Node:
         connection = self.connections[-1]
         self._do(connection.send_str(frame) if isinstance(frame, str) else connection.send_bytes(frame))
 
-    def announce(self, height: int) -> None:
-        """Send the event of a transaction in the block `height`."""
-        self.say(json.dumps({"height": height, "asset_id": "a" * 64, "transaction_id": "b" * 64}))
+    def announce(self, *heights: int) -> None:
+        """Send the event of a transaction in each of these blocks."""
+        self._do(self._announce(self.connections[-1], heights))
+
+    def flood(self, frames: Iterator[bytes]) -> int:
+        """Send raw frames on the last connection until it is gone, or until there are no more; how many bytes went."""
+        return self._do(self._flood(self.connections[-1], frames))
 
     def close_connection(self) -> None:
         """Close the last connection, politely."""
@@ -55,8 +61,26 @@ class Node:
         self._thread.join()
         self._loop.close()
 
-    def _do(self, what: Coroutine[Any, Any, Any]) -> None:
-        asyncio.run_coroutine_threadsafe(what, self._loop).result(10)
+    def _do[T](self, what: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(what, self._loop).result(20)
+
+    async def _announce(self, connection: web.WebSocketResponse, heights: Sequence[int]) -> None:
+        for height in heights:
+            event = {"height": height, "asset_id": "a" * 64, "transaction_id": "b" * 64}
+            await connection.send_str(json.dumps(event))
+
+    async def _flood(self, connection: web.WebSocketResponse, frames: Iterator[bytes]) -> int:
+        assert connection._writer is not None
+        transport = connection._writer.transport
+        sent = 0
+        for frame in frames:
+            while transport.get_write_buffer_size() > MAX_FRAME_BYTES and not transport.is_closing():  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            if transport.is_closing():
+                break
+            transport.write(frame)
+            sent += len(frame)
+        return sent
 
     async def _start(self) -> web.AppRunner:
         app = web.Application()
@@ -109,7 +133,7 @@ def listen(bell: Bell) -> Iterator[Listen]:
     listeners = []
 
     def start(find_url: Callable[[], str]) -> Stream:
-        listeners.append(Stream(find_url, bell))
+        listeners.append(Stream(find_url, bell.ring))
         listeners[-1].start()
         return listeners[-1]
 
@@ -128,6 +152,17 @@ def listener(node: Node, listen: Listen) -> Stream:
     return listener
 
 
+def hears(listener: Stream, *heights: int) -> Callable[[], bool]:
+    """Whether all of these blocks were announced by now, whatever else was."""
+    heard: set[int] = set()
+
+    def has_heard() -> bool:
+        heard.update(listener.heard())
+        return heard >= set(heights)
+
+    return has_heard
+
+
 def is_rung(bell: Bell) -> bool:
     """Whether the bell has a ring that is not answered yet."""
     return not bell._rings.empty()
@@ -138,15 +173,36 @@ def test_an_announced_block_is_heard_and_rings_the_bell(node: Node, listener: St
     bell.wait(0)
     node.announce(7)
     eventually(lambda: is_rung(bell), within=2)
-    assert listener.announced == 7
+    assert listener.heard() == [7]
+    assert listener.heard() == []
 
 
-def test_the_highest_block_counts_however_the_stream_shuffles_and_repeats(node: Node, listener: Stream) -> None:
-    for height in (3, 9, 4, 9, 1, 8):
-        node.announce(height)
-    eventually(lambda: listener.announced == 9, within=2)
+def test_every_block_is_heard_however_the_stream_shuffles_and_repeats(node: Node, listener: Stream) -> None:
+    node.announce(3, 9, 4, 9, 1, 8)
+    eventually(hears(listener, 1, 3, 4, 8, 9), within=2)
     node.announce(10)
-    eventually(lambda: listener.announced == 10, within=2)
+    eventually(hears(listener, 10), within=2)
+
+
+def test_a_burst_of_events_of_few_blocks_keeps_few_heights(node: Node, listener: Stream, bell: Bell) -> None:
+    node.announce(*(height for height in (5, 6, 7, 8) for _ in range(5_000)), 9)
+    eventually(lambda: len(listener._heights) > 0 and listener._heights[-1] == 9, within=10)
+    assert listener.heard() == [5, 6, 7, 8, 9]
+    assert is_rung(bell)
+    bell.wait(0)
+    assert not is_rung(bell)
+
+
+def test_of_a_burst_of_many_blocks_the_last_heights_are_kept(node: Node, listener: Stream) -> None:
+    node.announce(*range(1, 5 * KEPT_HEIGHTS + 1))
+    eventually(lambda: len(listener._heights) > 0 and listener._heights[-1] == 5 * KEPT_HEIGHTS, within=10)
+    assert listener.heard() == list(range(4 * KEPT_HEIGHTS + 1, 5 * KEPT_HEIGHTS + 1))
+
+
+def test_a_height_that_no_ledger_has_is_heard_and_nothing_more(node: Node, listener: Stream) -> None:
+    node.announce(10**24, -1, 7)
+    eventually(hears(listener, 10**24, -1, 7), within=2)
+    assert len(node.connections) == 1
 
 
 @pytest.mark.parametrize(
@@ -174,7 +230,50 @@ def test_the_highest_block_counts_however_the_stream_shuffles_and_repeats(node: 
 def test_garbage_does_not_stop_the_listener(node: Node, listener: Stream, garbage: str | bytes) -> None:
     node.say(garbage)
     node.announce(7)
-    eventually(lambda: listener.announced == 7, within=2)
+    eventually(hears(listener, 7), within=2)
+    assert len(node.connections) == 1
+
+
+def frame(opcode: int, payload: bytes, *, is_last: bool) -> bytes:
+    """A frame of a server, as RFC 6455 has it."""
+    return bytes([0x80 * is_last | opcode, 0x7F]) + len(payload).to_bytes(8) + payload
+
+
+CONTINUED, TEXT = 0x0, 0x1
+HUGE_CLAIMS = {
+    "a frame that claims a terabyte": lambda: itertools.chain(
+        [b"\x81\x7f" + (2**40).to_bytes(8)], itertools.repeat(b"x" * 65_536)
+    ),
+    "a frame that claims a little too much": lambda: itertools.chain(
+        [b"\x81\x7f" + (MAX_FRAME_BYTES + 1).to_bytes(8)], itertools.repeat(b"x" * 65_536)
+    ),
+    "endless continuation frames": lambda: itertools.chain(
+        [frame(TEXT, b"{", is_last=False)], itertools.repeat(frame(CONTINUED, b" " * 60_000, is_last=False))
+    ),
+    "endless small continuation frames": lambda: itertools.chain(
+        [frame(TEXT, b"{", is_last=False)], itertools.repeat(frame(CONTINUED, b" " * 100, is_last=False) * 100)
+    ),
+    "endless empty continuation frames": lambda: itertools.chain(
+        [frame(TEXT, b"", is_last=False)], itertools.repeat(frame(CONTINUED, b"", is_last=False) * 1_000)
+    ),
+}
+
+
+@pytest.mark.parametrize("frames", HUGE_CLAIMS.values(), ids=HUGE_CLAIMS)
+def test_a_message_without_end_costs_a_connection_and_no_memory(
+    node: Node, listener: Stream, frames: Callable[[], Iterator[bytes]]
+) -> None:
+    assert node.flood(frames()) < MAX_FRAME_BYTES + KERNEL_BUFFERS
+    eventually(lambda: len(node.connections) == 2 and listener.is_connected, within=5)
+    node.announce(7)
+    eventually(hears(listener, 7), within=2)
+
+
+def test_messages_of_any_number_are_no_message_without_end(node: Node, listener: Stream) -> None:
+    padded = frame(TEXT, b'{"height": 5' + b" " * 100_000 + b"}", is_last=True)
+    parts = frame(TEXT, b'{"height":', is_last=False) + frame(CONTINUED, b" 6}", is_last=True)
+    node.flood(itertools.chain(itertools.repeat(padded, 30), [parts]))
+    eventually(hears(listener, 5, 6), within=5)
     assert len(node.connections) == 1
 
 
@@ -184,7 +283,7 @@ def test_a_text_frame_that_is_no_utf8_costs_a_connection_at_most(node: Node, lis
     node._do(writer.send_frame(b"\xff\xfe", aiohttp.WSMsgType.TEXT))
     eventually(lambda: len(node.connections) == 2, within=5)
     node.announce(7)
-    eventually(lambda: listener.announced == 7, within=2)
+    eventually(hears(listener, 7), within=2)
 
 
 def test_a_closed_connection_is_made_again_and_rings_since_blocks_may_have_passed(
@@ -197,7 +296,7 @@ def test_a_closed_connection_is_made_again_and_rings_since_blocks_may_have_passe
     eventually(lambda: is_rung(bell), within=2)
     assert listener.connections == 2
     node.announce(7)
-    eventually(lambda: listener.announced == 7, within=2)
+    eventually(hears(listener, 7), within=2)
 
 
 def test_a_node_that_is_not_there_is_tried_until_it_is(node: Node, listen: Listen) -> None:
@@ -241,7 +340,7 @@ def test_reconnect_takes_effect_within_two_seconds_while_a_frame_is_waited_for(n
 
 
 def test_reconnect_without_a_connection_does_nothing(listen: Listen, bell: Bell) -> None:
-    idle = Stream(lambda: "ws://127.0.0.1:9/", bell)
+    idle = Stream(lambda: "ws://127.0.0.1:9/", bell.ring)
     idle.reconnect()
     assert not idle.is_connected
 
@@ -261,7 +360,7 @@ class _Closing:
 
 
 def test_reconnect_while_the_connection_is_just_ending_is_no_error(bell: Bell) -> None:
-    listener = Stream(lambda: "ws://127.0.0.1:9/", bell)
+    listener = Stream(lambda: "ws://127.0.0.1:9/", bell.ring)
     with socket.socket() as real:
         listener._socket = _Closing(real)  # type: ignore[assignment]
         listener.reconnect()
@@ -285,6 +384,16 @@ def test_a_node_that_answers_no_ping_is_given_up(node: Node, listen: Listen, mon
     assert node.pings >= 1
 
 
+def test_a_node_that_ends_in_the_middle_of_a_frame_is_given_up(
+    node: Node, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "PING_S", SHORT_PING_S)
+    listener = listen(lambda: node.url)
+    eventually(lambda: listener.is_connected, within=5)
+    node.flood(iter([b"\x81\x7f" + (2**40).to_bytes(8)]))
+    eventually(lambda: len(node.connections) == 2, within=5)
+
+
 def test_close_ends_the_thread_while_it_waits_for_a_frame(listener: Stream) -> None:
     listener.close()
     listener.join(2)
@@ -304,7 +413,7 @@ def test_close_ends_the_thread_while_it_waits_to_connect_again(
 
 
 def test_close_before_it_ever_listened_ends_it_too(bell: Bell) -> None:
-    listener = Stream(lambda: "ws://127.0.0.1:9/", bell)
+    listener = Stream(lambda: "ws://127.0.0.1:9/", bell.ring)
     listener.close()
     listener.start()
     listener.join(2)

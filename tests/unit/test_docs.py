@@ -15,7 +15,8 @@ from functions.rating.premium import PastHistory, rate
 from functions.rating.tariff import read_tariff
 from functions.records import rows
 from functions.records.rows import AppliedTransaction
-from relay import checkpoint, errors
+from relay import checkpoint, control, errors, parked
+from relay.exits import Exit
 from relay.silence import StreamState
 from relay.verdict import Outcome as RelayOutcome
 
@@ -26,13 +27,15 @@ DOCS = ROOT / "docs"
 def settings_read_by(*folders: str) -> set[str]:
     """Names of the environment variables that the code of these folders names."""
     sources = "".join(path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.py"))
-    return set(re.findall(r'"((?:LEDGER|LESSOR|TABLES|FUNCTION|RELAY|LOCAL|WEBJOBS_SHUTDOWN)_[A-Z_]+)"', sources))
+    return set(
+        re.findall(r'"((?:LEDGER|LESSOR|TABLES|FUNCTION|RELAY|LOCAL|WEBHOOK|WEBJOBS_SHUTDOWN)_[A-Z_]+)"', sources)
+    )
 
 
 def test_every_setting_has_its_line() -> None:
     text = (DOCS / "settings.md").read_text()
     named = settings_read_by("functions", "webjob/relay", "local/functions_host")
-    assert {"LEDGER_NAME", "FUNCTION_KEY", "RELAY_POLL_SECONDS"} <= named
+    assert {"LEDGER_NAME", "FUNCTION_KEY", "RELAY_POLL_SECONDS", "WEBHOOK_SECRETS"} <= named
     assert [name for name in sorted(named) if f"| `{name}` |" not in text] == []
 
 
@@ -50,11 +53,19 @@ def test_every_outcome_has_its_line_and_both_sides_know_the_same() -> None:
 
 def test_every_exit_code_has_its_line() -> None:
     text = (DOCS / "operations.md").read_text()
+    assert [code for code in Exit if f"| {int(code)} |" not in text] == []
+    assert set(re.findall(r"^\| (\d) \|", text, re.MULTILINE)) == {str(int(code)) for code in Exit}
+    named = [Exit.SETTINGS, Exit.SUPERSEDED, Exit.OTHER_LEDGER, Exit.DONE]
+    assert re.findall(r"exit code (\d)", errors.__doc__ or "") == [str(int(code)) for code in named]
+
+
+def test_every_command_has_its_line() -> None:
+    text = (DOCS / "operations.md").read_text()
     source = (ROOT / "webjob" / "relay" / "__main__.py").read_text()
-    codes = set(re.findall(r"return (\d)\b", source))
-    assert {"0", "1", "2", "3", "4", "5"} <= codes
-    assert [code for code in codes if f"| {code} |" not in text] == []
-    assert re.findall(r"exit code (\d)", errors.__doc__ or "") == ["2", "3", "4", "0"]
+    commands = set(re.findall(r'command\(\s*(?:commands|where),\s*"([a-z]+)"', source)) - {"park"}
+    assert {"run", "status", "redrive", "replay", "pause", "resume", "doctor"} <= commands
+    documented = " ".join(re.findall(r"^\| (`[a-z].*?) \|", text, re.MULTILINE))
+    assert [command for command in commands if f"`{command}" not in documented] == []
 
 
 def test_every_stream_state_has_its_word() -> None:
@@ -75,7 +86,7 @@ def test_every_property_of_every_row_has_its_line() -> None:
         rows.claim_row("driver", Claim("1", dt.date(2026, 1, 1), at_fault=True, amount=Decimal(1))),
     ]
     properties = {name for row in written for name in row} - {"PartitionKey", "RowKey"}
-    source = Path(checkpoint.__file__).read_text()
+    source = "".join(Path(one.__file__).read_text() for one in (checkpoint, parked, control))
     properties |= set(re.findall(r'^ +"([A-Z][A-Za-z]+)": ', source, re.MULTILINE)) - {"PartitionKey", "RowKey"}
     assert [name for name in sorted(properties) if f"`{name}`" not in text] == []
 
@@ -89,7 +100,7 @@ def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
 
 def test_every_line_of_the_relays_log_has_its_meaning() -> None:
     text = (DOCS / "operations.md").read_text()
-    sources = "".join(path.read_text() for path in (ROOT / "webjob" / "relay").glob("*.py"))
+    sources = "".join(path.read_text() for path in (ROOT / "webjob" / "relay").rglob("*.py"))
     messages = set(re.findall(r'log\.(?:info|warning|error)\(\s*"([^"%:;,]+)', sources))
     assert {"delivered", "CAR PARKED", "REFUSED"} <= messages
     assert [message for message in sorted(messages) if f"`{message.strip()}" not in text] == []

@@ -1,12 +1,16 @@
 """The Function app's settings: read whole, or refused with one line for the person who sets them."""
 
+import base64
+import re
+
 import base58
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from functions.settings import Secret, SettingsError, is_public_key, read_settings, shown
+from functions.settings import Secret, SettingsError, is_public_key, read_settings, shown, signing_key
 from local.scenario import key_pair
+from tests.signing import signing_secret
 
 LESSOR, OTHER = key_pair("lessor").public_key, key_pair("other lessor").public_key
 ACCOUNT_KEY = "c2VjcmV0IG9mIHRoZSBhY2NvdW50"
@@ -14,6 +18,9 @@ CONNECTION = f"DefaultEndpointsProtocol=https;AccountName=acme;AccountKey={ACCOU
 ENDPOINT = "https://acme.table.core.windows.net"
 GOOD = {"LEDGER_NAME": "acme", "LESSOR_PUBLIC_KEYS": LESSOR, "TABLES_CONNECTION_STRING": CONNECTION}
 IN_AZURE = {"LEDGER_NAME": "acme", "LESSOR_PUBLIC_KEYS": LESSOR, "TABLES_ENDPOINT": ENDPOINT}
+
+
+SIGNING_SECRET, ANOTHER_SIGNING_SECRET = signing_secret("one", 24), signing_secret("another", 64)
 
 
 def refusal(**changes: str) -> str:
@@ -53,6 +60,80 @@ def test_several_lessors_are_separated_by_commas(text: str) -> None:
 )
 def test_any_kind_of_connection_string_is_taken(text: str) -> None:
     assert read_settings(GOOD | {"TABLES_CONNECTION_STRING": text}).tables_connection_string is not None
+
+
+@pytest.mark.parametrize("text", ["", " ", None])
+def test_without_a_signing_secret_there_is_none(text: str | None) -> None:
+    environment = GOOD if text is None else GOOD | {"WEBHOOK_SECRETS": text}
+
+    assert read_settings(environment).webhook_secrets == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (SIGNING_SECRET, [SIGNING_SECRET]),
+        (f"{SIGNING_SECRET},{ANOTHER_SIGNING_SECRET}", [SIGNING_SECRET, ANOTHER_SIGNING_SECRET]),
+        (f" {ANOTHER_SIGNING_SECRET} , {SIGNING_SECRET}\n", [ANOTHER_SIGNING_SECRET, SIGNING_SECRET]),
+    ],
+    ids=["one", "two", "with spaces"],
+)
+def test_one_or_two_signing_secrets_are_read(text: str, expected: list[str]) -> None:
+    found = read_settings(GOOD | {"WEBHOOK_SECRETS": text}).webhook_secrets
+
+    assert [secret.reveal() for secret in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (",", "number 1 of 2"),
+        (f"{SIGNING_SECRET},", "number 2 of 2"),
+        (f"{SIGNING_SECRET} {ANOTHER_SIGNING_SECRET}", "number 1 of 1"),
+        (SIGNING_SECRET.removeprefix("whsec_"), "number 1 of 1"),
+        (SIGNING_SECRET.upper(), "number 1 of 1"),
+        (f"{SIGNING_SECRET},whsec_", "number 2 of 2"),
+        (f"{SIGNING_SECRET},{SIGNING_SECRET}=", "number 2 of 2"),
+        (f"{SIGNING_SECRET},{signing_secret('one', 25).rstrip('=')}", "number 2 of 2"),
+        (f"{SIGNING_SECRET},{SIGNING_SECRET[:-2]}-_", "number 2 of 2"),
+        (f"{SIGNING_SECRET},{SIGNING_SECRET}\u00e9", "number 2 of 2"),
+        (f"{signing_secret('one', 23)},{SIGNING_SECRET}", "number 1 of 2"),
+        (f"{signing_secret('one', 65)},{SIGNING_SECRET}", "number 1 of 2"),
+        (",".join([SIGNING_SECRET, ANOTHER_SIGNING_SECRET, signing_secret("third")]), "3 secrets"),
+        ("@Microsoft.KeyVault(SecretUri=https://acme.example/one)", "number 1 of 1"),
+    ],
+    ids=[
+        "comma alone",
+        "comma at the end",
+        "no comma",
+        "no prefix",
+        "upper case",
+        "prefix alone",
+        "too much padding",
+        "no padding",
+        "URL alphabet",
+        "not ASCII",
+        "23 bytes",
+        "65 bytes",
+        "three",
+        "unresolved reference",
+    ],
+)
+def test_wrong_signing_secrets_are_refused_and_not_shown(text: str, found: str) -> None:
+    message = refusal(WEBHOOK_SECRETS=text)
+
+    assert message.startswith("WEBHOOK_SECRETS: found ")
+    assert found in message
+    assert "allowed are one or two, comma-separated, each whsec_ followed by the base64 of 24 to 64 bytes" in message
+    assert len(message.splitlines()) == 1
+    assert not [word for word in re.split("[ ,]", text) if len(word) > 9 and word[6:14] in message]
+
+
+@pytest.mark.parametrize("size", [24, 25, 26, 32, 63, 64])
+def test_a_signing_key_is_what_its_secret_encodes(size: int) -> None:
+    key = bytes(range(size))
+
+    assert signing_key("whsec_" + base64.b64encode(key).decode()) == key
 
 
 @pytest.mark.parametrize("name", ["a", "0", "a-b", "a" * 63])
@@ -123,10 +204,11 @@ def test_a_secret_is_in_no_message(changes: dict[str, str]) -> None:
 
 
 def test_a_secret_is_in_no_representation() -> None:
-    found = read_settings(GOOD)
+    found = read_settings(GOOD | {"WEBHOOK_SECRETS": SIGNING_SECRET})
 
     for text in (repr(found), str(found), f"{found.tables_connection_string}", repr(vars(Secret)), repr([found])):
         assert ACCOUNT_KEY not in text
+        assert SIGNING_SECRET not in text
     assert repr(Secret("x")) == "Secret(hidden)"
 
 
@@ -169,7 +251,7 @@ TEXTS = st.text(max_size=80)
 
 
 @settings(max_examples=150)
-@given(st.dictionaries(st.sampled_from([*GOOD, "TABLES_ENDPOINT"]), TEXTS))
+@given(st.dictionaries(st.sampled_from([*GOOD, "TABLES_ENDPOINT", "WEBHOOK_SECRETS"]), TEXTS))
 def test_any_settings_are_read_or_refused_with_one_line(environment: dict[str, str]) -> None:
     try:
         found = read_settings(GOOD | environment)

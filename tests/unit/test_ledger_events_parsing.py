@@ -16,11 +16,13 @@ from functions.api.ledger_events import (
     MAX_BODY_BYTES,
     MAX_EVENTS,
     CloudEvent,
+    check_source,
     read_batch,
     read_event,
 )
 from functions.leasing.car import Decision, LedgerEvent, decide
 from functions.leasing.outcomes import Outcome
+from functions.settings import shown
 from local.scenario import JsonObject
 from tests.unit.ledger_writing import (
     ANN,
@@ -61,7 +63,7 @@ def batch(*events: Any) -> bytes:
 def read(body: JsonObject, **changes: Any) -> LedgerEvent | Decision:
     """What becomes of the event of a transaction that came over HTTP."""
     (event,) = read_batch(CONTENT_TYPE, batch(cloud_event(body, **changes)))
-    return read_event(event, SOURCE)
+    return read_event(event)
 
 
 def refusal(body: bytes, content_type: str = CONTENT_TYPE) -> RequestError:
@@ -176,9 +178,26 @@ def test_a_damaged_batch_is_read_or_refused_and_its_events_are_decided(place: in
     except RequestError:
         return
     for event in events:
-        made = read_event(event, SOURCE)
+        made = read_event(event)
         decision = made if isinstance(made, Decision) else decide(fold(REGISTERED), made, LESSORS)
         assert decision.outcome is not Outcome.APPLIED or event.data == LEASED
+
+
+@pytest.mark.parametrize("source", ["urn:bigchaindb:other", SOURCE.upper(), SOURCE + "\n", "", "x" * 2000], ids=repr)
+def test_a_batch_with_an_event_of_another_ledger_is_421_with_both_sources(source: str) -> None:
+    events = read_batch(CONTENT_TYPE, batch(cloud_event(REGISTERED), cloud_event(LEASED, source=source)))
+
+    with pytest.raises(RequestError) as refused:
+        check_source(events, SOURCE)
+
+    assert refused.value.status == HTTPStatus.MISDIRECTED_REQUEST
+    assert f"source is {shown(source)}; this record follows '{SOURCE}'" in refused.value.detail
+    assert "LEDGER_NAME must be the same" in refused.value.detail
+
+
+def test_a_batch_of_this_ledger_is_taken() -> None:
+    check_source(read_batch(CONTENT_TYPE, batch(cloud_event(REGISTERED), cloud_event(LEASED))), SOURCE)
+    check_source([], SOURCE)
 
 
 # One event
@@ -196,7 +215,6 @@ def test_an_event_is_the_transaction_with_its_place_on_the_ledger(body: JsonObje
     ("changes", "reason"),
     [
         ({"type": "com.example.other"}, "type is 'com.example.other'; it must be bigchaindb.transaction.committed"),
-        ({"source": "urn:bigchaindb:other"}, "source is 'urn:bigchaindb:other'; this record follows " + SOURCE),
         ({"sequence": ""}, "sequence is nothing"),
         ({"sequence": "812-3"}, "sequence is '812-3'; it must be HHHHHHHHHHHH-PPPPPP"),
         ({"sequence": "000000000812-000003\n"}, "sequence is"),
@@ -283,7 +301,7 @@ def test_an_event_with_another_value_anywhere_is_refused_or_decided_and_not_appl
     except msgspec.ValidationError:
         return
 
-    found = read_event(sent, SOURCE)
+    found = read_event(sent)
 
     decision = found if isinstance(found, Decision) else decide(fold(REGISTERED), found, LESSORS)
     assert decision.outcome is not Outcome.APPLIED or event["data"] == LEASED

@@ -1,5 +1,7 @@
 """The relay's log lines, as text and as JSON."""
 
+import datetime as dt
+import io
 import json
 import logging
 import re
@@ -8,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from relay.logs import fields, log, write_logs
+from relay.logs import LastTrouble, fields, log, short, write_logs
+from tests.writing import new_keys
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
@@ -148,3 +151,73 @@ def test_no_line_goes_to_the_root_logger_as_well(
     log.info("once")
     assert [record for record in caplog.records if record.name == log.name] == []
     assert logging.getLogger("leasehook.relay") is log
+
+
+def test_another_stream_may_take_the_log_from_another_level_on(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.StringIO()
+    write_logs("text", stream, logging.WARNING)
+    log.info("left out")
+    log.warning("kept")
+    assert [line.partition(" ")[2] for line in stream.getvalue().splitlines()] == ["WARNING kept"]
+    assert capsys.readouterr().out == ""
+
+
+# ---- public keys
+
+
+def test_a_public_key_is_shortened_wherever_it_stands_in_a_text() -> None:
+    first, second = (new_keys().public_key for _ in range(2))
+    text = short(f"owners {first}, {second}; not '{first}'.")
+    assert text == f"owners {first[:8]}…, {second[:8]}…; not '{first[:8]}…'."
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no key", "a" * 64, "0123456789abcdef" * 4, "x" * 42, "x" * 45, "é" * 43, "0" * 43, "l" * 44]
+)
+def test_what_is_no_public_key_is_left_as_it_is(text: str) -> None:
+    assert short(text) == text
+
+
+# ---- the last trouble
+
+
+@pytest.fixture
+def trouble() -> Iterator[LastTrouble]:
+    """The last trouble of a relay that writes its log."""
+    write_logs("text", io.StringIO())
+    trouble = LastTrouble()
+    log.addHandler(trouble)
+    yield trouble
+    log.removeHandler(trouble)
+
+
+def test_without_trouble_there_is_none(trouble: LastTrouble) -> None:
+    log.info("delivered", extra=fields(reason="none"))
+    assert (trouble.text, trouble.at) == ("", None)
+
+
+@pytest.mark.parametrize(
+    ("named", "text"),
+    [
+        ({}, "not delivered"),
+        ({"events": 3}, "not delivered"),
+        ({"reason": "no answer", "events": 3}, "not delivered: no answer"),
+        ({"what": "the ledger", "attempt": 2}, "not delivered: the ledger"),
+        ({"what": "the ledger", "reason": "a 502"}, "not delivered: a 502"),
+    ],
+)
+def test_the_last_trouble_is_a_lines_message_and_its_reason(
+    trouble: LastTrouble, named: dict[str, Any], text: str
+) -> None:
+    log.warning("not delivered", extra=fields(**named))
+    assert trouble.text == text
+
+
+def test_the_last_trouble_is_that_of_the_last_warning_or_error_and_when_it_was(trouble: LastTrouble) -> None:
+    before = dt.datetime.now(dt.UTC)
+    log.warning("first")
+    log.error("STOPPED: %s", "another ledger")
+    log.info("stopping")
+    assert trouble.text == "STOPPED: another ledger"
+    assert trouble.at is not None
+    assert before <= trouble.at <= dt.datetime.now(dt.UTC)

@@ -3,13 +3,17 @@
 import pytest
 
 from relay.errors import SettingsError
+from relay.events import MAX_BATCH_BYTES
 from relay.settings import Secret, Settings, read_settings, read_tables_settings
+from tests.signing import signing_secret
 from tests.writing import new_keys
 
 KEY = "S3cretFunctionKey=="
 ACCOUNT_KEY = "U2VjcmV0QWNjb3VudEtleQ=="
 LESSOR = "4K9sWUMFwTgaDGPfdynrbxWqWS6sWmKbZoTjxLtVUibD"
-SECRETS = (KEY, ACCOUNT_KEY, "S3cret", "hunter2")
+SIGNING = signing_secret("old")
+SIGNING_TOO = signing_secret("new")
+SECRETS = (KEY, ACCOUNT_KEY, "S3cret", "hunter2", SIGNING.removeprefix("whsec_"), SIGNING_TOO.removeprefix("whsec_"))
 
 RIGHT = {
     "LEDGER_NAME": "leasing-1",
@@ -43,6 +47,62 @@ def test_the_least_that_must_be_set_is_enough() -> None:
         100,
         "text",
     )
+    assert (settings.webhook_secrets, settings.start_from, settings.poll_trusted_seconds) == ((), "beginning", 10.0)
+    assert (settings.lanes, settings.batch_bytes, settings.linger_ms, settings.prefetch_blocks) == (
+        4,
+        MAX_BATCH_BYTES,
+        20,
+        4,
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "name", "value"),
+    [
+        ("RELAY_POLL_SECONDS", "0.1", "poll_seconds", 0.1),
+        ("RELAY_POLL_TRUSTED_SECONDS", "300", "poll_trusted_seconds", 300.0),
+        ("RELAY_LANES", "1", "lanes", 1),
+        ("RELAY_LANES", "64", "lanes", 64),
+        ("RELAY_BATCH_EVENTS", " 500 ", "batch_events", 500),
+        ("RELAY_BATCH_BYTES", "10000", "batch_bytes", 10_000),
+        ("RELAY_BATCH_BYTES", "1000000", "batch_bytes", 1_000_000),
+        ("RELAY_LINGER_MS", "0", "linger_ms", 0),
+        ("RELAY_LINGER_MS", "10000", "linger_ms", 10_000),
+        ("RELAY_PREFETCH_BLOCKS", "1", "prefetch_blocks", 1),
+        ("RELAY_PREFETCH_BLOCKS", "16", "prefetch_blocks", 16),
+        ("RELAY_START_FROM", "beginning", "start_from", "beginning"),
+        ("RELAY_START_FROM", " tip ", "start_from", "tip"),
+        ("RELAY_START_FROM", "1", "start_from", "1"),
+        ("RELAY_START_FROM", "999999999999999", "start_from", "9" * 15),
+        ("RELAY_LOG_FORMAT", "json", "log_format", "json"),
+        ("LEDGER_STREAM_URL", "wss://node/streams", "stream_url", "wss://node/streams"),
+        ("WEBJOBS_SHUTDOWN_FILE", "/tmp/x", "shutdown_file", "/tmp/x"),  # noqa: S108
+    ],
+)
+def test_each_setting_reaches_as_far_as_it_is_allowed(variable: str, text: str, name: str, value: object) -> None:
+    assert getattr(read(**{variable: text}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        (" ", 0),
+        (SIGNING, 1),
+        (f" {SIGNING} , {SIGNING_TOO} ", 2),
+        (signing_secret("shortest", 24), 1),
+        (signing_secret("longest", 64), 1),
+    ],
+    ids=["nothing", "blanks", "one", "two", "the shortest", "the longest"],
+)
+def test_one_or_two_secrets_may_sign(text: str, count: int) -> None:
+    secrets = read(WEBHOOK_SECRETS=text).webhook_secrets
+    assert len(secrets) == count
+    assert [secret.reveal() for secret in secrets] == [part.strip() for part in text.split(",") if part.strip()]
+
+
+def test_a_signing_secret_is_the_bytes_that_its_base64_stands_for() -> None:
+    assert Secret("whsec_AAEC").decoded() == b"\x00\x01\x02"
 
 
 def test_several_nodes_and_lessors_are_separated_by_commas() -> None:
@@ -108,6 +168,38 @@ WRONG = [
     ("RELAY_BATCH_EVENTS", "501", "'501'", "1 to 500"),
     ("RELAY_BATCH_EVENTS", "many", "'many'", "1 to 500"),
     ("RELAY_BATCH_EVENTS", "9.5", "'9.5'", "1 to 500"),
+    ("RELAY_POLL_TRUSTED_SECONDS", "0", "'0'", "0.1 to 300"),
+    ("RELAY_POLL_TRUSTED_SECONDS", "nan", "'nan'", "0.1 to 300"),
+    ("RELAY_LANES", "0", "'0'", "1 to 64"),
+    ("RELAY_LANES", "65", "'65'", "1 to 64"),
+    ("RELAY_LANES", "-1", "'-1'", "1 to 64"),
+    ("RELAY_LANES", "٤", "'٤'", "1 to 64"),
+    ("RELAY_BATCH_BYTES", "9999", "'9999'", "10000 to 1000000"),
+    ("RELAY_BATCH_BYTES", "1000001", "'1000001'", "10000 to 1000000"),
+    ("RELAY_BATCH_BYTES", "1e5", "'1e5'", "10000 to 1000000"),
+    ("RELAY_LINGER_MS", "-1", "'-1'", "0 to 10000"),
+    ("RELAY_LINGER_MS", "10001", "'10001'", "0 to 10000"),
+    ("RELAY_PREFETCH_BLOCKS", "0", "'0'", "1 to 16"),
+    ("RELAY_PREFETCH_BLOCKS", "17", "'17'", "1 to 16"),
+    ("RELAY_PREFETCH_BLOCKS", "9" * 5_000, "'9999", "1 to 16"),
+    ("RELAY_START_FROM", "0", "'0'", "1 or more"),
+    ("RELAY_START_FROM", "-1", "'-1'", "1 or more"),
+    ("RELAY_START_FROM", "1.5", "'1.5'", "1 or more"),
+    ("RELAY_START_FROM", "Tip", "'Tip'", "beginning, tip"),
+    ("RELAY_START_FROM", "end", "'end'", "beginning, tip"),
+    ("RELAY_START_FROM", "007", "'007'", "beginning, tip"),
+    ("RELAY_START_FROM", "1" + "0" * 15, "'1000000000000000'", "beginning, tip"),
+    ("RELAY_START_FROM", "a\nb", r"'a\nb'", "beginning, tip"),
+    ("WEBHOOK_SECRETS", "S3cret", "not shown", "whsec_"),
+    ("WEBHOOK_SECRETS", SIGNING.removeprefix("whsec_"), "not shown", "whsec_"),
+    ("WEBHOOK_SECRETS", f"{SIGNING}%", "not shown", "base64"),
+    ("WEBHOOK_SECRETS", f"{SIGNING[:-1]}", "not shown", "base64"),
+    ("WEBHOOK_SECRETS", f"{SIGNING}é", "not shown", "base64"),
+    ("WEBHOOK_SECRETS", f"{SIGNING},", "not shown", "one or two"),
+    ("WEBHOOK_SECRETS", f"{SIGNING},S3cret", "not shown", "one or two"),
+    ("WEBHOOK_SECRETS", f"{SIGNING},{SIGNING_TOO},{SIGNING}", "not shown", "one or two"),
+    ("WEBHOOK_SECRETS", signing_secret("hunter2", 23), "not shown", "24 to 64 bytes"),
+    ("WEBHOOK_SECRETS", signing_secret("hunter2", 65), "not shown", "24 to 64 bytes"),
     ("RELAY_LOG_FORMAT", "xml", "'xml'", "text or json"),
     ("RELAY_LOG_FORMAT", "a\nb", r"'a\nb'", "text or json"),
 ]
@@ -161,6 +253,13 @@ def test_no_refusal_shows_a_secret(variable: str, value: str) -> None:
     assert not any(secret in message for secret in SECRETS)
 
 
+@pytest.mark.parametrize("value", [wrong[1] for wrong in WRONG if wrong[0] == "WEBHOOK_SECRETS"])
+def test_no_refusal_shows_a_part_of_a_signing_secret(value: str) -> None:
+    message = refusal(WEBHOOK_SECRETS=value)
+    parts = [part.removeprefix("whsec_") for part in value.split(",") if part]
+    assert not any(part[:6] in message for part in parts)
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -175,8 +274,9 @@ def test_a_function_url_copied_with_its_key_never_shows_the_key_whatever_else_is
 
 
 def test_the_settings_as_a_whole_can_be_printed_without_a_secret() -> None:
-    settings = read()
-    assert not any(secret in f"{settings} {settings!r} {settings.function_key}" for secret in SECRETS)
+    settings = read(WEBHOOK_SECRETS=f"{SIGNING},{SIGNING_TOO}")
+    printed = f"{settings} {settings!r} {settings.function_key} {settings.webhook_secrets}"
+    assert not any(secret in printed for secret in SECRETS)
 
 
 def test_a_secret_shows_itself_only_when_asked() -> None:

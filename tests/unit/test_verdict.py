@@ -1,8 +1,7 @@
 """What an answer to a batch means: every kind of answer in the design, and that nothing else settles an event."""
 
-import datetime as dt
-import email.utils
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -10,17 +9,17 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.backoff import MAX_RETRY_AFTER_S
 from relay.verdict import (
-    MAX_RETRY_AFTER_S,
-    Crashed,
+    Answer,
+    Misconfigured,
+    NoAnswer,
     Outcome,
+    Refused,
     Settled,
-    Split,
-    Unauthorised,
     Unknown,
     Verdict,
     judge,
-    judge_failure,
 )
 
 HTML = b"<!DOCTYPE html><html><body>The service is unavailable.</body></html>"
@@ -36,18 +35,24 @@ def results(*pairs: tuple[str, str]) -> bytes:
 
 
 def described(verdict: Verdict) -> str:
-    """A verdict in a word: `again`, `again, then halve`, `halve`, `wrong key`, or the outcomes of what was sent."""
+    """A verdict in a word, or the outcomes of what was sent.
+
+    `halve`: an event that is refused alone is not to blame for certain; `halve, then park`: it is, by the Function's
+    own word. `again`: no event brings this about; `again, then halve`: one of them may.
+    """
     match verdict:
         case Settled(found):
             return " ".join(found[one].outcome for one in SENT)
-        case Split():
-            return "halve"
-        case Unauthorised():
-            return "wrong key"
-        case Crashed():
-            return "again, then halve"
-        case Unknown():
-            return "again"
+        case Refused(_, by_function):
+            return "halve, then park" if by_function else "halve"
+        case Misconfigured():
+            return "wrong setting"
+        case Unknown(_, may_be_an_event):
+            return "again, then halve" if may_be_an_event else "again"
+
+
+def verdict_on(status: int, headers: Mapping[str, str], body: bytes, sent: list[str] = SENT) -> Verdict:
+    return judge(Answer(status, headers, body), sent)
 
 
 @pytest.mark.parametrize(
@@ -57,121 +62,151 @@ def described(verdict: Verdict) -> str:
         (200, {}, results(("a", "ignored"), ("b", "deferred")), "ignored deferred"),
         (200, {}, results(("b", "rejected"), ("a", "failed")), "failed rejected"),
         (200, {}, results(("a", "applied"), ("b", "applied"), ("unasked", "failed")), "applied applied"),
-        (200, {}, results(("a", "applied")), "again"),
-        (200, {}, results(("a", "applied"), ("B", "applied")), "again"),
-        (200, {}, results(), "again"),
-        (200, {}, results(("a", "applied"), ("b", "done")), "again"),
-        (200, {}, results(("a", "applied"), ("b", "Applied")), "again"),
-        (200, {}, results(("a", "applied"), ("b", "")), "again"),
-        (200, {}, b'{"results": [{"id": "a"}, {"id": "b", "outcome": "applied"}]}', "again"),
-        (200, {}, b'{"results": [{"id": "a", "outcome": null}, {"id": "b", "outcome": "applied"}]}', "again"),
-        (200, {}, b'{"results": {"a": "applied", "b": "applied"}}', "again"),
-        (200, {}, b'["a", "b"]', "again"),
-        (200, {}, b"{}", "again"),
-        (200, {}, b"null", "again"),
-        (200, {}, b"", "again"),
-        (200, {}, b"\xff\xfe", "again"),
-        (200, {}, results(("a", "applied"), ("b", "applied"))[:-1], "again"),
-        (200, {"content-type": "text/html"}, HTML, "again"),
-        (200, {}, NESTED_RESULTS, "again"),
+        (200, {}, results(("a", "applied"), ("b", "applied"), ("b", "applied")), "applied applied"),
+        (200, {"content-type": "text/html"}, results(("a", "applied"), ("b", "applied")), "applied applied"),
+        (200, {}, results(("a", "applied")), "again, then halve"),
+        (200, {}, results(("a", "applied"), ("B", "applied")), "again, then halve"),
+        (200, {}, results(), "again, then halve"),
+        (200, {}, results(("a", "applied"), ("b", "done")), "again, then halve"),
+        (200, {}, results(("a", "applied"), ("b", "Applied")), "again, then halve"),
+        (200, {}, results(("a", "applied"), ("b", "")), "again, then halve"),
+        (200, {}, results(("a", "applied"), ("b", "applied"), ("unasked", "done")), "again, then halve"),
+        (200, {}, results(("a", "failed"), ("a", "applied"), ("b", "applied")), "again, then halve"),
+        (200, {}, results(("a", "applied"), ("b", "applied"), ("b", "rejected")), "again, then halve"),
+        (200, {}, b'{"results": [{"id": "a"}, {"id": "b", "outcome": "applied"}]}', "again, then halve"),
+        (
+            200,
+            {},
+            b'{"results": [{"id": "a", "outcome": null}, {"id": "b", "outcome": "applied"}]}',
+            "again, then halve",
+        ),
+        (200, {}, b'{"results": {"a": "applied", "b": "applied"}}', "again, then halve"),
+        (200, {}, b'["a", "b"]', "again, then halve"),
+        (200, {}, b"{}", "again, then halve"),
+        (200, {}, b"null", "again, then halve"),
+        (200, {}, b"", "again, then halve"),
+        (200, {}, b"\xff\xfe", "again, then halve"),
+        (200, {}, results(("a", "applied"), ("b", "applied"))[:-1], "again, then halve"),
+        (200, {}, results(("a", "applied"), ("b", "applied")) + b"x", "again, then halve"),
+        (200, {"content-type": "text/html"}, HTML, "again, then halve"),
+        (200, PROBLEM, PROBLEM_BODY, "again, then halve"),
+        (200, {}, NESTED_RESULTS, "again, then halve"),
         (201, {}, results(("a", "applied"), ("b", "applied")), "again"),
         (202, {}, b"", "again"),
         (202, {}, results(("a", "applied"), ("b", "applied")), "again"),
         (204, {}, b"", "again"),
+        (204, {}, results(("a", "applied"), ("b", "applied")), "again"),
         (302, {"location": "https://login.example/"}, b"", "again"),
+        (302, {"location": "https://login.example/"}, results(("a", "applied"), ("b", "applied")), "again"),
         (400, {"content-type": "text/html"}, HTML, "again"),
         (400, {}, b"", "again"),
         (400, {"content-type": "application/json"}, PROBLEM_BODY, "again"),
-        (400, PROBLEM, PROBLEM_BODY, "halve"),
-        (400, {"content-type": "application/problem+json; charset=utf-8"}, PROBLEM_BODY, "halve"),
-        (415, PROBLEM, PROBLEM_BODY, "halve"),
+        (400, PROBLEM, PROBLEM_BODY, "halve, then park"),
+        (400, {"content-type": "application/problem+json; charset=utf-8"}, PROBLEM_BODY, "halve, then park"),
+        (415, PROBLEM, PROBLEM_BODY, "halve, then park"),
         (415, {"content-type": "text/html"}, HTML, "again"),
-        (401, {}, b"", "wrong key"),
-        (401, PROBLEM, PROBLEM_BODY, "wrong key"),
+        (415, {}, b"", "again"),
+        (401, {}, b"", "wrong setting"),
+        (401, {"content-type": "text/html"}, HTML, "wrong setting"),
+        (401, PROBLEM, PROBLEM_BODY, "wrong setting"),
         (403, {"content-type": "text/html"}, HTML, "again"),
         (403, PROBLEM, PROBLEM_BODY, "again"),
         (404, {}, b"", "again"),
         (404, PROBLEM, PROBLEM_BODY, "again"),
         (408, {}, b"", "again"),
         (413, {}, b"", "halve"),
-        (413, PROBLEM, PROBLEM_BODY, "halve"),
+        (413, PROBLEM, PROBLEM_BODY, "halve, then park"),
         (413, {"content-type": "text/html"}, HTML, "halve"),
         (413, {}, DEEP, "halve"),
+        (421, PROBLEM, PROBLEM_BODY, "wrong setting"),
+        (421, {}, HTML, "again"),
         (429, {}, b"", "again"),
+        (429, PROBLEM, PROBLEM_BODY, "again"),
         (500, {}, b"", "again, then halve"),
         (500, PROBLEM, PROBLEM_BODY, "again, then halve"),
-        (502, {}, HTML, "again"),
-        (503, {}, HTML, "again"),
-        (504, {}, b"", "again"),
+        (500, {}, results(("a", "applied"), ("b", "applied")), "again, then halve"),
+        (502, {}, HTML, "again, then halve"),
+        (503, {}, HTML, "again, then halve"),
+        (503, PROBLEM, PROBLEM_BODY, "again, then halve"),
+        (504, {}, b"", "again, then halve"),
+        (599, {}, b"", "again"),
     ],
     ids=lambda value: str(value)[:40],
 )
 def test_an_answer_means(status: int, headers: dict[str, str], body: bytes, expected: str) -> None:
-    assert described(judge(status, headers, body, SENT)) == expected
+    assert described(verdict_on(status, headers, body)) == expected
 
 
 def test_the_headers_of_a_real_answer_are_found_however_they_are_written() -> None:
     answer = requests.structures.CaseInsensitiveDict({"Content-Type": "application/problem+json"})
-    assert described(judge(400, answer, PROBLEM_BODY, SENT)) == "halve"
+    assert described(verdict_on(400, answer, PROBLEM_BODY)) == "halve, then park"
 
 
-def test_a_refusal_carries_the_functions_own_words_cut_to_length() -> None:
-    assert judge(400, PROBLEM, PROBLEM_BODY, SENT) == Split("400: an event has no id - at `$[0].id`")
-    endless = judge(413, PROBLEM, json.dumps({"detail": "x" * 10_000}).encode(), SENT)
-    assert isinstance(endless, Split)
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, Refused), (413, Refused), (415, Refused), (401, Misconfigured), (421, Misconfigured)],
+)
+def test_a_refusal_carries_the_functions_own_words_cut_to_length(
+    status: int, kind: type[Refused | Misconfigured]
+) -> None:
+    verdict = verdict_on(status, PROBLEM, PROBLEM_BODY)
+    assert isinstance(verdict, kind)
+    assert verdict.reason == f"{status}: an event has no id - at `$[0].id`"
+    endless = verdict_on(status, PROBLEM, json.dumps({"detail": "x" * 10_000}).encode())
+    assert isinstance(endless, kind)
     assert len(endless.reason) < 400
 
 
-@pytest.mark.parametrize("body", [HTML, b"", b"[]", b"5", b'{"detail": {"deep": [1]}}', b"\xff"], ids=repr)
+def test_a_bare_401_names_the_setting_that_is_wrong() -> None:
+    assert verdict_on(401, {}, b"") == Misconfigured("401: FUNCTION_KEY is not accepted")
+
+
+@pytest.mark.parametrize("body", [HTML, b"", b"[]", b"5", b'{"detail": {"deep": [1]}}', b"\xff", DEEP], ids=repr)
 def test_a_refusal_without_words_is_still_one(body: bytes) -> None:
-    assert isinstance(judge(413, {}, body, SENT), Split)
+    assert isinstance(verdict_on(413, {}, body), Refused)
+    assert isinstance(verdict_on(400, PROBLEM, body), Refused)
+    assert isinstance(verdict_on(421, PROBLEM, body), Misconfigured)
+
+
+def test_a_200_that_leaves_events_out_says_how_many_and_which_is_the_first() -> None:
+    verdict = verdict_on(200, {}, results(("b", "applied")), ["a", "b", "c"])
+    assert verdict == Unknown("a 200 that leaves out 2 of 3 events, first a", may_be_an_event=True)
 
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(
-    ("header", "least", "most"),
-    [
-        ("17", 17, 17),
-        ("0", 0, 0),
-        ("1.5", 1.5, 1.5),
-        ("-5", 0, 0),
-        (" 17 ", 17, 17),
-        ("1e9", MAX_RETRY_AFTER_S, MAX_RETRY_AFTER_S),
-        ("inf", MAX_RETRY_AFTER_S, MAX_RETRY_AFTER_S),
-        ("nan", 0, MAX_RETRY_AFTER_S),
-        ("", 0, 0),
-        ("soon", 0, 0),
-        ("17 seconds", 0, 0),
-        ("Mon, 99 Foo 2020 00:00:00 GMT", 0, 0),
-        ("Mon, 01 Jan 99999999999 00:00:00 GMT", 0, MAX_RETRY_AFTER_S),
-        ("Mon, 01 Jan 2020 99999999999999999999:00:00 GMT", 0, MAX_RETRY_AFTER_S),
-    ],
+    ("header", "seconds"), [("17", 17.0), ("0", 0.0), ("-5", 0.0), ("1e9", MAX_RETRY_AFTER_S), ("soon", 0.0)]
 )
-def test_retry_after_is_obeyed_within_bounds(status: int, header: str, least: float, most: float) -> None:
-    verdict = judge(status, {"retry-after": header}, b"", SENT)
+def test_retry_after_is_obeyed_within_bounds(status: int, header: str, seconds: float) -> None:
+    verdict = verdict_on(status, {"retry-after": header}, b"")
     assert isinstance(verdict, Unknown)
-    assert least <= verdict.retry_after <= most
-
-
-@pytest.mark.parametrize(
-    ("seconds_from_now", "least", "most"),
-    [(60, 50, 60), (-60, 0, 0), (10**8, MAX_RETRY_AFTER_S, MAX_RETRY_AFTER_S)],
-)
-def test_retry_after_may_be_a_date(seconds_from_now: int, least: float, most: float) -> None:
-    date = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds_from_now)
-    verdict = judge(503, {"retry-after": email.utils.format_datetime(date, usegmt=True)}, b"", SENT)
-    assert isinstance(verdict, Unknown)
-    assert least <= verdict.retry_after <= most
+    assert verdict.retry_after == seconds
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_without_retry_after_no_wait_is_asked_for(status: int) -> None:
-    assert judge(status, {}, b"", SENT) == Unknown(f"the answer is {status}", 0.0)
+    assert verdict_on(status, {}, b"") == Unknown(f"the answer is {status}", status == 503, 0.0)
 
 
-def test_no_answer_means_again_and_its_reason_tells_the_kind_of_error_alone() -> None:
-    error = requests.ConnectionError("https://host/api/ledger-events?code=secret")
-    assert judge_failure(error) == Unknown("no answer (ConnectionError)")
+@pytest.mark.parametrize("status", [200, 202, 404, 500, 502])
+def test_no_other_answer_asks_for_a_wait(status: int) -> None:
+    verdict = verdict_on(status, {"retry-after": "17"}, b"")
+    assert isinstance(verdict, Unknown)
+    assert verdict.retry_after == 0.0
+
+
+@pytest.mark.parametrize(("was_sent", "expected"), [(True, "again, then halve"), (False, "again")])
+def test_no_answer_may_be_an_events_doing_only_if_the_request_was_sent(*, was_sent: bool, expected: str) -> None:
+    verdict = judge(NoAnswer("no answer (ReadTimeout)", was_sent), SENT)
+    assert described(verdict) == expected
+    assert verdict == Unknown("no answer (ReadTimeout)", was_sent, 0.0)
+
+
+def test_a_detail_stands_with_its_event() -> None:
+    body = json.dumps({"results": [{"id": "a", "outcome": "rejected", "detail": "its id is wrong", "more": 1}]})
+    verdict = verdict_on(200, {}, body.encode(), ["a"])
+    assert isinstance(verdict, Settled)
+    assert verdict.results["a"].detail == "its id is wrong"
 
 
 OUTCOMES = st.sampled_from([*Outcome, "done", "APPLIED", None, 1])
@@ -183,9 +218,11 @@ BODIES = st.binary(max_size=30) | (ANSWERS | st.lists(IDS)).map(lambda value: js
 
 
 def _names_all(body: bytes, sent: list[str]) -> bool:
-    """Whether a body names every id sent with a known outcome, by the standard library's reading of it."""
-    named = {found["id"]: found["outcome"] for found in json.loads(body)["results"]}
-    return all(named.get(one) in set(Outcome) for one in sent)
+    """Whether a body gives every id sent one known outcome, by the standard library's reading of it."""
+    found = json.loads(body)["results"]
+    return all(
+        {one["outcome"] for one in found if one["id"] == name} in [{known} for known in Outcome] for name in sent
+    )
 
 
 @given(
@@ -198,7 +235,7 @@ def _names_all(body: bytes, sent: list[str]) -> bool:
 def test_nothing_settles_but_a_200_that_names_every_event_with_a_known_outcome(
     status: int, headers: dict[str, str], body: bytes, sent: list[str]
 ) -> None:
-    verdict = judge(status, headers, body, sent)
+    verdict = verdict_on(status, headers, body, sent)
     if isinstance(verdict, Settled):
         assert status == 200
         assert _names_all(body, sent)
@@ -206,11 +243,11 @@ def test_nothing_settles_but_a_200_that_names_every_event_with_a_known_outcome(
 
 @given(st.permutations(["a", "b", "c"]), st.lists(st.sampled_from(list(Outcome)), min_size=3, max_size=3))
 def test_a_200_that_names_every_event_settles_in_any_order(order: list[str], outcomes: list[Outcome]) -> None:
-    verdict = judge(200, {}, results(*zip(order, outcomes, strict=True)), ["a", "b", "c"])
+    verdict = verdict_on(200, {}, results(*zip(order, outcomes, strict=True)), ["a", "b", "c"])
     assert isinstance(verdict, Settled)
     assert {one: found.outcome for one, found in verdict.results.items()} == dict(zip(order, outcomes, strict=True))
 
 
 def test_an_event_named_twice_with_different_outcomes_is_not_done() -> None:
-    verdict = judge(200, {}, results(("a", "failed"), ("a", "applied"), ("b", "applied")), SENT)
-    assert described(verdict) != "applied applied"
+    verdict = verdict_on(200, {}, results(("a", "failed"), ("a", "applied"), ("b", "applied")))
+    assert verdict == Unknown("a 200 that gives one event two outcomes", may_be_an_event=True)

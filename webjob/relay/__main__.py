@@ -1,17 +1,18 @@
-"""The command line: `python -m relay run`, `status [--json]`, and `redrive CAR` or `redrive --all`.
-
-Exit codes: 0 stopped, or done as asked; 1 a fault of the relay's own, no checkpoint, or no such car; 2 a setting is
-wrong; 3 another relay has taken over; 4 the checkpoint is not of this ledger; 5 Table Storage does not answer.
-"""
+"""The command line of the relay: `python -m relay COMMAND`; each command takes --json. Exit codes: see relay.exits."""
 
 import argparse
-import datetime as dt
-import json
+import logging
 import os
 import sys
 
-from relay.checkpoint import CheckpointTable
-from relay.errors import LedgerMismatchError, SettingsError, SupersededError, TablesError
+from relay.commands.doctor import doctor
+from relay.commands.output import complain
+from relay.commands.park import list_parked, redrive
+from relay.commands.pausing import pause, resume
+from relay.commands.replay import replay
+from relay.commands.status import status
+from relay.errors import LedgerMismatchError, SettingsError, StopRequestedError, SupersededError, TablesError
+from relay.exits import Exit
 from relay.logs import log, write_logs
 from relay.loop import run
 from relay.settings import read_settings, read_tables_settings
@@ -19,94 +20,114 @@ from relay.settings import read_settings, read_tables_settings
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m relay", description="Relays a ledger's cars to the insurer.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("run", help="relay until stopped")
-    status = commands.add_parser("status", help="where the relay stands")
-    status.add_argument("--json", action="store_true", help="as JSON")
-    redrive = commands.add_parser("redrive", help="have the relay try parked cars again")
-    which = redrive.add_mutually_exclusive_group(required=True)
-    which.add_argument("car", nargs="?", help="the car's asset id")
-    which.add_argument("--all", action="store_true", help="every parked car")
-    asked = parser.parse_args(arguments)
+    asked = _parser().parse_args(arguments)
     try:
-        match asked.command:
-            case "run":
-                return _run()
-            case "status":
-                return _status(as_json=asked.json)
-            case _:
-                return _redrive(asked.car)
+        return _run() if asked.command == "run" else _command(asked)
     except SettingsError as error:
-        print(f"leasehook relay: {error}", file=sys.stderr)
-        return 2
+        complain(str(error))
+        return Exit.SETTINGS
+    except TablesError as error:
+        complain(str(error))
+        return Exit.NO_TABLES
+    except StopRequestedError:
+        return Exit.DONE
 
 
-def _run() -> int:
+def _command(asked: argparse.Namespace) -> Exit:
+    write_logs("text", sys.stderr, logging.WARNING)
+    if asked.command == "doctor":
+        return doctor(os.environ, asked.listen, is_probing=asked.probe, as_json=asked.json)
+    tables, as_json = read_tables_settings(os.environ), bool(asked.json)
+    match asked.command, getattr(asked, "what", ""):
+        case "status", _:
+            return status(tables, as_json=as_json)
+        case "park", "list":
+            return list_parked(tables, as_json=as_json)
+        case "pause", _:
+            return pause(tables, as_json=as_json)
+        case "resume", _:
+            return resume(tables, as_json=as_json)
+        case ("redrive", _) | ("park", "redrive"):
+            return redrive(tables, asked.car, as_json=as_json)
+        case _:
+            return replay(read_settings(os.environ), asked.first, asked.last, as_json=as_json)
+
+
+def _run() -> Exit:
     settings = read_settings(os.environ)
     write_logs(settings.log_format)
     try:
         run(settings)
     except SupersededError as error:
         log.error("another relay has taken over; this one stops: %s", error)
-        return 3
+        return Exit.SUPERSEDED
     except LedgerMismatchError as error:
         log.error("STOPPED: %s", error)
-        return 4
-    return 0
+        return Exit.OTHER_LEDGER
+    return Exit.DONE
 
 
-def _redrive(asset_id: str | None) -> int:
-    """Ask for one parked car, or for all where it is None; the running relay, or the next one, does the rest."""
-    table = CheckpointTable(read_tables_settings(os.environ))
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m relay", description="Relays a ledger's cars to the insurer.")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print one line of JSON")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(
+        where: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
+    ) -> argparse.ArgumentParser:
+        return where.add_parser(name, help=text, description=text, parents=[common], allow_abbrev=False)
+
+    command(commands, "run", "relay until stopped (RELAY_LOG_FORMAT says how it logs)")
+    command(commands, "status", "where the relay stands: checkpoint, lag, stream, parked cars, last error")
+    parked = command(commands, "park", "the cars that are left out").add_subparsers(dest="what", required=True)
+    command(parked, "list", "the parked cars, each with its reason")
+    for where in (commands, parked):
+        again = command(where, "redrive", "have the relay try parked cars again, from their first transaction")
+        which = again.add_mutually_exclusive_group(required=True)
+        which.add_argument("car", nargs="?", help="the car's asset id")
+        which.add_argument("--all", action="store_true", help="every parked car")
+    replaying = command(commands, "replay", "send blocks once more, and tell what that changed; the checkpoint stays")
+    replaying.add_argument(
+        "--from", dest="first", type=_height, required=True, metavar="HEIGHT", help="the first block"
+    )
+    replaying.add_argument(
+        "--to", dest="last", type=_height, metavar="HEIGHT", help="the last block (default: the tip)"
+    )
+    command(commands, "pause", "deliver nothing until `resume`, over restarts too")
+    command(commands, "resume", "go on after `pause`")
+    checking = command(
+        commands, "doctor", "check nodes, stream, Function, tables, clock and WebJob, and say what to do"
+    )
+    checking.add_argument(
+        "--listen",
+        type=_seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="how long to listen to the stream (%(default)s)",
+    )
+    checking.add_argument(
+        "--probe",
+        action="store_true",
+        help="commit an asset of no car to the ledger, so that the stream has something to announce",
+    )
+    return parser
+
+
+def _height(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a block height (1 or more)")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
     try:
-        wanted = [asset_id] if asset_id else [car.asset_id for car in table.parked()]
-        asked = [car for car in wanted if table.ask_redrive(car)]
-    except TablesError as error:
-        print(f"leasehook relay: {error}", file=sys.stderr)
-        return 5
-    finally:
-        table.close()
-    if asset_id and not asked:
-        print(f"leasehook relay: car {asset_id} is not parked", file=sys.stderr)
-        return 1
-    for car in asked:
-        print(f"{car} will be redriven by the relay within seconds; `status` shows when it is no longer parked")
-    return 0
-
-
-def _status(*, as_json: bool) -> int:
-    table = CheckpointTable(read_tables_settings(os.environ))
-    try:
-        checkpoint, parked = table.read(), table.parked()
-    except TablesError as error:
-        print(f"leasehook relay: {error}", file=sys.stderr)
-        return 5
-    finally:
-        table.close()
-    if checkpoint is None:
-        print("leasehook relay: no relay has run here yet: there is no checkpoint", file=sys.stderr)
-        return 1
-    age = (dt.datetime.now(dt.UTC) - checkpoint.heartbeat).total_seconds() if checkpoint.heartbeat else None
-    state = {
-        "checkpoint": checkpoint.height,
-        "generation": checkpoint.generation,
-        "owner": checkpoint.owner,
-        "heartbeat_age_s": None if age is None else round(age, 1),
-        "stream": checkpoint.stream,
-        "parked": [
-            {"car": car.asset_id, "transaction": car.transaction_id, "sequence": car.sequence, "reason": car.reason}
-            for car in parked
-        ],
-    }
-    if as_json:
-        print(json.dumps(state))
-    else:
-        for name, value in state.items():
-            print(f"{name:16} {len(parked) if name == 'parked' else value}")
-        for car in parked:
-            print(f"  parked {car.asset_id} at {car.sequence}: {car.reason}")
-    return 0
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0.0 <= seconds <= 600.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 600")
+    return seconds
 
 
 if __name__ == "__main__":

@@ -7,66 +7,75 @@ remembered, the most recent ones.
 
 import base64
 import binascii
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 
 import base58
 
-from relay.blocks import CREATE, TRANSFER, TransactionBody, asset_id
+from relay.blocks import CREATE, TRANSFER, Transaction
 from relay.errors import LedgerError
 
 REMEMBERED_ASSETS = 50_000
 
 
-class Cars:
-    """Answers whether an asset is a car. `find` returns the transaction with an id, or None."""
+class Recent[V]:
+    """The values of the keys that were looked at last, at most so many."""
 
-    def __init__(self, lessors: Collection[str], find: Callable[[str], TransactionBody | None]) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: OrderedDict[str, V] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> V | None:
+        """The value of a key, or None where it is not remembered."""
+        with self._lock:
+            if key not in self._values:
+                return None
+            self._values.move_to_end(key)
+            return self._values[key]
+
+    def put(self, key: str, value: V) -> V:
+        """Remember a value, and forget the one that was not looked at for the longest time if there are too many."""
+        with self._lock:
+            self._values[key] = value
+            self._values.move_to_end(key)
+            if len(self._values) > self._most:
+                self._values.popitem(last=False)
+        return value
+
+
+class Cars:
+    """Answers whether an asset is a car, to several threads. `find` returns the transaction with an id, or None."""
+
+    def __init__(self, lessors: Collection[str], find: Callable[[str], Transaction | None]) -> None:
         self._lessors = [base58.b58decode(key) for key in lessors]
         self._find = find
-        self._known: OrderedDict[str, bool] = OrderedDict()
+        self._known: Recent[bool] = Recent(REMEMBERED_ASSETS)
 
-    def moves_car(self, transaction: TransactionBody) -> bool:
+    def moves_car(self, transaction: Transaction) -> bool:
         """Whether a transaction registers or moves a car. Raises LedgerError when its asset cannot be looked up."""
-        if transaction["operation"] == CREATE:
-            return self._remember(transaction["id"], self._is_by_lessor(transaction))
-        if transaction["operation"] != TRANSFER:
+        if transaction.operation == CREATE:
+            return self._known.put(transaction.id, self._is_by_lessor(transaction))
+        if transaction.operation != TRANSFER:
             return False
-        asset = asset_id(transaction)
-        if asset in self._known:
-            self._known.move_to_end(asset)
-            return self._known[asset]
-        create = self._find(asset)
+        known = self._known.get(transaction.asset_id)
+        if known is not None:
+            return known
+        create = self._find(transaction.asset_id)
         if create is None:
             raise LedgerError(
-                f"transaction {transaction['id']} moves asset {asset}, whose CREATE the node does not find"
+                f"transaction {transaction.id} moves asset {transaction.asset_id}, whose CREATE the node does not find"
             )
-        return self._remember(asset, self._is_by_lessor(create))
+        return self._known.put(transaction.asset_id, self._is_by_lessor(create))
 
-    def forget(self, asset: str) -> None:
-        """Take an asset for no car from now on: the Function found that no trusted lessor signed for it."""
-        self._remember(asset, is_car=False)
-
-    def is_no_car(self, asset: str) -> bool:
-        """Whether an asset is remembered as no car."""
-        return self._known.get(asset) is False
-
-    def _is_by_lessor(self, create: TransactionBody) -> bool:
+    def _is_by_lessor(self, create: Transaction) -> bool:
         """Whether a lessor's 32 key bytes stand in a fulfillment, whose DER carries the key of each who signed."""
-        fulfillments = [_decoded(one.get("fulfillment")) for one in create["inputs"]]
+        fulfillments = [_decoded(one) for one in create.fulfillments]
         return any(key in fulfillment for fulfillment in fulfillments for key in self._lessors)
 
-    def _remember(self, asset: str, is_car: bool) -> bool:  # noqa: FBT001  a fact about the asset, not a switch
-        self._known[asset] = is_car
-        self._known.move_to_end(asset)
-        if len(self._known) > REMEMBERED_ASSETS:
-            self._known.popitem(last=False)
-        return is_car
 
-
-def _decoded(fulfillment: object) -> bytes:
-    if not isinstance(fulfillment, str):
-        return b""
+def _decoded(fulfillment: str) -> bytes:
     try:
         return base64.urlsafe_b64decode(fulfillment + "=" * (-len(fulfillment) % 4))
     except (binascii.Error, ValueError):

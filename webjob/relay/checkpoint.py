@@ -1,74 +1,83 @@
-"""The relay's state in table Relay: the checkpoint of one ledger, and the cars that are parked.
+"""The checkpoint of one ledger, in table Relay: one row with height, owner, generation and heartbeat.
 
-One row holds height, owner and generation, and changes only under its ETag. A relay that finds a later generation has
-been superseded. A checkpoint older than this relay wrote means that the account was restored, record and checkpoint
-together: it is obeyed, and delivery starts again from there.
+It changes only under its ETag. A relay that finds a later generation has been superseded. A checkpoint older than this
+relay wrote means that the account went back, record and checkpoint together: it is obeyed, and delivery starts again
+from there.
 """
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from azure.core import MatchConditions
-from azure.core.exceptions import (
-    AzureError,
-    HttpResponseError,
-    ResourceExistsError,
-    ResourceModifiedError,
-    ResourceNotFoundError,
-)
-from azure.data.tables import TableServiceClient, UpdateMode
-from azure.identity import DefaultAzureCredential
+from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
+from azure.data.tables import EdmType, EntityProperty, UpdateMode
 
 from relay.errors import SupersededError, TablesError
+from relay.progress import Mark
 from relay.settings import TablesSettings
+from relay.tables import TABLE, open_service, tables_errors
 
-TABLE = "Relay"
 CHECKPOINT = "checkpoint-"
-PARKED = "parked-"
 MAX_TEXT = 1_000
+MAX_UNANSWERED = 1_000
+
+
+class Report(msgspec.Struct, frozen=True):
+    """How the relay is, as it says with each heartbeat.
+
+    `settled` is the height that the checkpoint is about to move to, `level_at` when everything on the ledger was last
+    settled.
+    """
+
+    stream: str = ""
+    state: str = ""
+    tip: int = 0
+    settled: int = 0
+    level_at: dt.datetime | None = None
+    parked: int = 0
+    last_error: str = ""
+    last_error_at: dt.datetime | None = None
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """Blocks 1 to `height` are done: every event in them was acknowledged, or its car is parked."""
+    """Blocks up to `mark` are done: every event in them was acknowledged, or its car is parked.
 
-    height: int
-    owner: str
-    generation: int
-    heartbeat: dt.datetime | None = None
-    stream: str = ""
-
-
-class ParkedCar(msgspec.Struct, frozen=True):
-    """A car that is left out, from which of its transactions on, and why.
-
-    `last_transaction` is the last one that the checkpoint has passed, empty if that is this one; `redrive`: somebody
-    asked to try the car again.
+    `start` is the height after which the first relay of this ledger began; `write` names the write that made the row.
     """
 
-    asset_id: str
-    transaction_id: str
-    sequence: str
-    reason: str
-    last_transaction: str = ""
-    redrive: bool = False
+    mark: Mark
+    owner: str
+    generation: int
+    start: int = 0
+    write: str = ""
+    heartbeat: dt.datetime | None = None
+    report: Report = Report()
+
+
+class InForce(msgspec.Struct, frozen=True):
+    """The checkpoint after a write. `went_back`: it is not what was written; delivery must begin again from it."""
+
+    mark: Mark
+    went_back: bool
 
 
 class CheckpointTable:
-    """Table Relay for one ledger. `claim` makes this process the owner of the checkpoint.
+    """The checkpoint of one ledger, for one thread. `claim` makes this process its owner.
 
     Every call raises TablesError when Table Storage does not answer or refuses; it may then be made again.
     """
 
     def __init__(self, settings: TablesSettings) -> None:
         self._ledger = settings.ledger_name
-        self._service = _service(settings)
+        self._service = open_service(settings)
         self._table = self._service.get_table_client(TABLE)
         self._etag: str | None = None
-        self._mine = Checkpoint(0, uuid.uuid4().hex, 0)
+        self._mine = Checkpoint(Mark(0), uuid.uuid4().hex, 0)
+        self._writes: dict[str, int] = {}
+        """The height in the row after each write that may stand: the last known one, and those without an answer."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -79,119 +88,65 @@ class CheckpointTable:
         row = self._row()
         return _checkpoint(row) if row else None
 
-    def claim(self) -> int:
-        """Become the owner, and return the height to go on from."""
-        return self._take_over(self._row())
+    def claim(self, start: Callable[[], int] = lambda: 0) -> Mark:
+        """Become the owner, and return where to go on.
 
-    def advance(self, height: int, stream: str) -> int:
-        """Move the checkpoint to `height` (or keep it there: a heartbeat), and return the height now in force.
-
-        That is another one when the account was restored. Raises SupersededError when another relay has taken over.
+        Where there is no checkpoint, that is after the height that `start` returns.
         """
-        wanted = msgspec.structs.replace(self._mine, height=height, heartbeat=_now(), stream=stream)
-        return height if self._write(wanted) else self._reconcile(wanted)
+        return self._take_over(self._row(), start)
 
-    def park(self, car: ParkedCar) -> None:
-        """Note that a car is parked, and why."""
-        row = {
-            "PartitionKey": self._ledger,
-            "RowKey": PARKED + car.asset_id,
-            "TransactionId": car.transaction_id,
-            "Sequence": car.sequence,
-            "Reason": car.reason[:MAX_TEXT],
-            "LastTransaction": car.last_transaction,
-            "Redrive": car.redrive,
-        }
-        with _tables_errors():
-            try:
-                self._table.upsert_entity(row, mode=UpdateMode.REPLACE)
-            except ResourceNotFoundError:
-                self._service.create_table_if_not_exists(TABLE)
-                self._table.upsert_entity(row, mode=UpdateMode.REPLACE)
+    def advance(self, mark: Mark, report: Report) -> InForce:
+        """Move the checkpoint to `mark` (or keep it there: a heartbeat), and return the checkpoint now in force.
 
-    def pass_over(self, asset_id: str, transaction_id: str) -> bool:
-        """Note the last transaction of a parked car that the checkpoint is to pass; False when it is not parked."""
-        return self._note(asset_id, LastTransaction=transaction_id)
+        Raises SupersededError when another relay has taken over.
+        """
+        wanted = msgspec.structs.replace(self._mine, mark=mark, heartbeat=_now(), report=report)
+        return InForce(mark, went_back=False) if self._write(wanted) else self._reconcile(wanted)
 
-    def ask_redrive(self, asset_id: str) -> bool:
-        """Ask the relay to try a parked car again; False when it is not parked."""
-        return self._note(asset_id, Redrive=True)
-
-    def _note(self, asset_id: str, **properties: Any) -> bool:
-        """Change some properties of a parked car's row; False when there is no such row."""
-        row = {"PartitionKey": self._ledger, "RowKey": PARKED + asset_id, **properties}
-        with _tables_errors():
-            try:
-                self._table.update_entity(row, mode=UpdateMode.MERGE)
-            except ResourceNotFoundError:
-                return False
-        return True
-
-    def unpark(self, asset_id: str) -> None:
-        """Note that a car is parked no longer."""
-        with _tables_errors():
-            self._table.delete_entity(self._ledger, PARKED + asset_id)
-
-    def parked(self) -> list[ParkedCar]:
-        """The parked cars."""
-        query = "PartitionKey eq @ledger and RowKey ge @first and RowKey lt @beyond"
-        parameters = {"ledger": self._ledger, "first": PARKED, "beyond": PARKED[:-1] + "."}
-        with _tables_errors():
-            try:
-                rows = list(self._table.query_entities(query, parameters=parameters))
-            except ResourceNotFoundError:
-                rows = []
-        return [
-            ParkedCar(
-                asset_id=row["RowKey"].removeprefix(PARKED),
-                transaction_id=row["TransactionId"],
-                sequence=row["Sequence"],
-                reason=row["Reason"],
-                last_transaction=row.get("LastTransaction", ""),
-                redrive=row.get("Redrive", False),
-            )
-            for row in rows
-        ]
-
-    def _reconcile(self, wanted: Checkpoint) -> int:
+    def _reconcile(self, wanted: Checkpoint) -> InForce:
         """Read again after a conflict, and decide what it means."""
         row = self._row()
         if row is None:
-            return self._take_over(None)
+            return InForce(self._take_over(None, lambda: self._mine.start), went_back=True)
         found = _checkpoint(row)
         if found.owner == wanted.owner:
-            # Either this very write landed and its answer was lost, or the account went back to an earlier moment.
+            # Either an own write landed and its answer was lost, or the account went back to an earlier moment.
+            is_known = self._writes.get(found.write) == found.mark.height
             self._etag, self._mine = row.metadata["etag"], found
-            return found.height
+            if not is_known:
+                return InForce(found.mark, went_back=True)
+            if found.mark.height != wanted.mark.height and not self._write(wanted):
+                raise TablesError("the checkpoint was written by another relay in the same moment")
+            return InForce(wanted.mark, went_back=False)
         if found.generation >= wanted.generation:
             raise SupersededError(f"relay {found.owner} took over with generation {found.generation}")
-        return self._take_over(row)
+        return InForce(self._take_over(row, lambda: 0), went_back=True)
 
-    def _take_over(self, row: Any) -> int:
+    def _take_over(self, row: Any, start: Callable[[], int]) -> Mark:
         """Write the next generation over `row`, or the first where there is none."""
-        if row is None:
-            with _tables_errors():
+        if row is not None:
+            found = _checkpoint(row)
+        else:
+            height = start()
+            found = Checkpoint(Mark(height), "", 0, start=height)
+            with tables_errors():
                 self._service.create_table_if_not_exists(TABLE)
-        found = _checkpoint(row) if row else None
-        generation = max(found.generation if found else 0, self._mine.generation) + 1
+        generation = max(found.generation, self._mine.generation) + 1
         self._etag = row.metadata["etag"] if row else None
-        wanted = Checkpoint(found.height if found else 0, self._mine.owner, generation, _now())
+        wanted = msgspec.structs.replace(found, owner=self._mine.owner, generation=generation, heartbeat=_now())
         if not self._write(wanted):
             raise TablesError("the checkpoint was written by another relay in the same moment")
-        return wanted.height
+        return wanted.mark
 
     def _write(self, wanted: Checkpoint) -> bool:
         """Write the checkpoint under the ETag last seen; False when the row is not as it was then."""
-        row = {
-            "PartitionKey": self._ledger,
-            "RowKey": CHECKPOINT + self._ledger,
-            "Height": wanted.height,
-            "Owner": wanted.owner,
-            "Generation": wanted.generation,
-            "Heartbeat": wanted.heartbeat,
-            "Stream": wanted.stream,
-        }
-        with _tables_errors():
+        named = msgspec.structs.replace(wanted, write=uuid.uuid4().hex)
+        self._writes[named.write] = named.mark.height
+        if len(self._writes) > MAX_UNANSWERED:
+            # One that is forgotten and stands after all is taken for an account that went back, which is safe.
+            del self._writes[next(iter(self._writes))]
+        row = _row_of(self._ledger, named)
+        with tables_errors():
             try:
                 if self._etag is None:
                     written = self._table.create_entity(row)
@@ -201,54 +156,73 @@ class CheckpointTable:
                     )
             except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
                 return False
-        self._etag, self._mine = written["etag"], wanted
+        self._etag, self._mine, self._writes = written["etag"], named, {named.write: named.mark.height}
         return True
 
     def _row(self) -> Any:
-        with _tables_errors():
+        with tables_errors():
             try:
                 return self._table.get_entity(self._ledger, CHECKPOINT + self._ledger)
             except ResourceNotFoundError:
                 return None
 
 
-@contextmanager
-def _tables_errors() -> Iterator[None]:
-    """Turn the SDK's errors into TablesError. Their texts are left out: they quote requests."""
-    try:
-        yield
-    except HttpResponseError as error:
-        raise TablesError(f"Table Storage answered {error.status_code}") from error
-    except AzureError as error:
-        raise TablesError(f"Table Storage gave no answer ({type(error).__name__})") from error
+def _row_of(ledger: str, checkpoint: Checkpoint) -> dict[str, Any]:
+    report = checkpoint.report
+    row = {
+        "PartitionKey": ledger,
+        "RowKey": CHECKPOINT + ledger,
+        "Height": checkpoint.mark.height,
+        "AnchorHeight": checkpoint.mark.anchor_height,
+        "Anchor": checkpoint.mark.anchor,
+        "Owner": checkpoint.owner,
+        "Generation": checkpoint.generation,
+        "StartHeight": checkpoint.start,
+        "Write": checkpoint.write,
+        "Heartbeat": checkpoint.heartbeat,
+        "Stream": report.stream,
+        "State": report.state,
+        "Tip": report.tip,
+        "Settled": report.settled,
+        "LevelAt": report.level_at,
+        "Parked": report.parked,
+        "LastError": report.last_error[:MAX_TEXT],
+        "LastErrorAt": report.last_error_at,
+    }
+    return {name: _sized(value) for name, value in row.items() if value is not None}
 
 
 def _checkpoint(row: Any) -> Checkpoint:
     return Checkpoint(
-        height=_whole_number(row["Height"]),
+        mark=Mark(_whole_number(row["Height"]), _whole_number(row.get("AnchorHeight", 0)), row.get("Anchor", "")),
         owner=row["Owner"],
         generation=_whole_number(row["Generation"]),
+        start=_whole_number(row.get("StartHeight", 0)),
+        write=row.get("Write", ""),
         heartbeat=row.get("Heartbeat"),
-        stream=row.get("Stream", ""),
+        report=Report(
+            stream=row.get("Stream", ""),
+            state=row.get("State", ""),
+            tip=_whole_number(row.get("Tip", 0)),
+            settled=_whole_number(row.get("Settled", 0)),
+            level_at=row.get("LevelAt"),
+            parked=_whole_number(row.get("Parked", 0)),
+            last_error=row.get("LastError", ""),
+            last_error_at=row.get("LastErrorAt"),
+        ),
     )
 
 
+def _sized(value: Any) -> Any:
+    """A whole number that does not fit an Int32 as an Int64."""
+    is_large = isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**31
+    return EntityProperty(value, EdmType.INT64) if is_large else value
+
+
 def _whole_number(value: Any) -> int:
-    """An Int32, or the Int64 that a person's tool may have written, which the SDK wraps."""
+    """An Int32, or an Int64, which the SDK wraps."""
     return int(getattr(value, "value", value))
 
 
 def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
-
-
-def _service(settings: TablesSettings) -> TableServiceClient:
-    options: dict[str, Any] = {
-        "retry_total": 1,
-        "retry_backoff_factor": 0.2,
-        "connection_timeout": 5,
-        "read_timeout": 20,
-    }
-    if settings.connection_string:
-        return TableServiceClient.from_connection_string(settings.connection_string.reveal(), **options)
-    return TableServiceClient(endpoint=settings.endpoint, credential=DefaultAzureCredential(), **options)

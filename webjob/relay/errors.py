@@ -24,7 +24,7 @@ class SupersededError(RelayError):
 
 
 class LedgerMismatchError(RelayError):
-    """The checkpoint is ahead of the ledger: it is another ledger, or it was reset."""
+    """The checkpoint was not made on this ledger: it is another one, or it was reset."""
 
 
 class StopRequestedError(RelayError):
@@ -32,7 +32,11 @@ class StopRequestedError(RelayError):
 
 
 class PassingError(RelayError):
-    """A fault outside the relay that may pass."""
+    """A fault outside the relay that may pass; it is not tried again before `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class LedgerError(PassingError):

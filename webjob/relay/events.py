@@ -1,66 +1,79 @@
 """The events that the relay sends: CloudEvents 1.0, one a transaction. Pure. The contract is docs/contract.md."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from relay.blocks import TransactionBody, asset_id
+from relay.blocks import Transaction
 
 CONTENT_TYPE = "application/cloudevents-batch+json"
 EVENT_TYPE = "bigchaindb.transaction.committed"
 MAX_BATCH_BYTES = 1_000_000
 
 
-class UnsendableError(ValueError):
-    """A transaction that JSON cannot carry."""
-
-
 class CarEvent(msgspec.Struct, frozen=True):
-    """One transaction of a car, ready to send. `encoded` is its CloudEvent as JSON."""
+    """One transaction of a car, ready to send.
+
+    `height` is that of its block. `encoded` is its CloudEvent as JSON, empty where it cannot be sent; `unsendable` then
+    says why.
+    """
 
     transaction_id: str
     asset_id: str
     sequence: str
+    height: int
     encoded: bytes
+    unsendable: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in a batch."""
+        return len(self.encoded) + 1
 
 
-def make_event(transaction: TransactionBody, sequence: str, source: str) -> CarEvent:
-    """The event of a transaction. Raises UnsendableError for what JSON has no words for (NaN, endless nesting)."""
-    asset = asset_id(transaction)
-    event = {
-        "specversion": "1.0",
-        "id": transaction["id"],
-        "source": source,
-        "type": EVENT_TYPE,
-        "subject": asset,
-        "partitionkey": asset,
-        "sequence": sequence,
-        "datacontenttype": "application/json",
-        "data": transaction,
-    }
-    try:
-        # The standard library, not msgspec: the ledger allows integers beyond 64 bits.
-        encoded = json.dumps(event, allow_nan=False, separators=(",", ":")).encode()
-    except (ValueError, RecursionError) as error:
-        raise UnsendableError(f"transaction {transaction['id']} cannot be written as JSON: {error}") from error
-    return CarEvent(transaction["id"], asset, sequence, encoded)
-
-
-def batches(events: Sequence[CarEvent], most: int) -> Iterator[list[CarEvent]]:
-    """The events in order, in batches of at most `most` events and MAX_BATCH_BYTES; one that is larger goes alone."""
-    batch: list[CarEvent] = []
-    size = 1
-    for event in events:
-        if batch and (len(batch) == most or size + len(event.encoded) + 1 > MAX_BATCH_BYTES):
-            yield batch
-            batch, size = [], 1
-        batch.append(event)
-        size += len(event.encoded) + 1
-    if batch:
-        yield batch
+def make_event(transaction: Transaction, height: int, sequence: str, source: str) -> CarEvent:
+    """The event of a transaction. Its `data` are the transaction as the node wrote it."""
+    if transaction.unsendable:
+        return CarEvent(transaction.id, transaction.asset_id, sequence, height, b"", transaction.unsendable)
+    asset = msgspec.json.encode(transaction.asset_id)
+    encoded = b"".join(
+        (
+            b'{"specversion":"1.0","id":',
+            msgspec.json.encode(transaction.id),
+            b',"source":',
+            msgspec.json.encode(source),
+            b',"type":"' + EVENT_TYPE.encode() + b'","subject":',
+            asset,
+            b',"partitionkey":',
+            asset,
+            b',"sequence":"',
+            sequence.encode(),
+            b'","datacontenttype":"application/json","data":',
+            transaction.raw,
+            b"}",
+        )
+    )
+    return CarEvent(transaction.id, transaction.asset_id, sequence, height, encoded)
 
 
 def encode_batch(batch: Sequence[CarEvent]) -> bytes:
     """The body of a request."""
-    return b"[" + b",".join(event.encoded for event in batch) + b"]"
+    return b"[" + b",".join([event.encoded for event in batch]) + b"]"
+
+
+def how_many_fit(events: Sequence[CarEvent], most: int, most_bytes: int) -> int:
+    """How many of the first of these events go into one batch: at least one, however large it is."""
+    size = 1
+    for count, event in enumerate(events):
+        size += event.size
+        if count == most or (count and size > most_bytes):
+            return count
+    return len(events)
+
+
+def by_car(events: Sequence[CarEvent]) -> dict[str, list[CarEvent]]:
+    """The events of each car, in order."""
+    cars: dict[str, list[CarEvent]] = {}
+    for event in events:
+        cars.setdefault(event.asset_id, []).append(event)
+    return cars

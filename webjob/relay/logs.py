@@ -3,13 +3,18 @@
 `log.info("delivered", extra=fields(batch=..., events=3))` writes `... INFO delivered batch=... events=3`.
 """
 
+import datetime as dt
 import json
 import logging
+import re
 import sys
 import time
-from typing import Any
+from typing import Any, TextIO
 
 log = logging.getLogger("leasehook.relay")
+
+PUBLIC_KEY = re.compile(r"\b[1-9A-HJ-NP-Za-km-z]{43,44}\b")
+"""Drivers are persons: their keys are not written in full."""
 
 
 def fields(**named: Any) -> dict[str, Any]:
@@ -17,12 +22,33 @@ def fields(**named: Any) -> dict[str, Any]:
     return {"fields": named}
 
 
-def write_logs(log_format: str) -> None:
-    """Send the relay's log to standard output, in `log_format` text or json."""
-    handler = logging.StreamHandler(sys.stdout)
+def short(text: str) -> str:
+    """A text that came from outside, with the public keys in it shortened."""
+    return PUBLIC_KEY.sub(lambda key: key.group()[:8] + "…", text)
+
+
+class LastTrouble(logging.Handler):
+    """Keeps the last warning or error, for the relay's status."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.text = ""
+        self.at: dt.datetime | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep this line: its message, and the reason that it names."""
+        named = getattr(record, "fields", {})
+        about = next((str(named[name]) for name in ("reason", "what") if name in named), "")
+        self.text = f"{record.getMessage()}: {about}" if about else record.getMessage()
+        self.at = dt.datetime.fromtimestamp(record.created, dt.UTC)
+
+
+def write_logs(log_format: str, stream: TextIO | None = None, level: int = logging.INFO) -> None:
+    """Send the relay's log to `stream` (standard output), in `log_format` text or json, from `level` on."""
+    handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
     log.handlers = [handler]
-    log.setLevel(logging.INFO)
+    log.setLevel(level)
     log.propagate = False
 
 

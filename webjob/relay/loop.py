@@ -1,9 +1,11 @@
 """The relay's life: startup, main loop, shutdown.
 
-The loop reads blocks from the checkpoint to the tip, delivers the events in them, and moves the checkpoint: never
-before every event is settled. Then it sleeps until the stream hints at a new block or the poll interval has passed.
+The pipeline delivers, in threads of its own. The main loop keeps the checkpoint behind it: never past an event that is
+not settled, and never before storage was seen to hold what was acknowledged. It also obeys what people ask for, and
+begins again from the checkpoint when storage went back.
 """
 
+import datetime as dt
 import functools
 import os
 import signal
@@ -12,38 +14,59 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from relay.backoff import delay
 from relay.bell import Bell
 from relay.cars import Cars
-from relay.checkpoint import CheckpointTable
-from relay.delivery import Delivery, Parts
-from relay.errors import LedgerMismatchError, StopRequestedError
-from relay.events import CarEvent
+from relay.checkpoint import CheckpointTable, Report
+from relay.control import ControlTable
+from relay.errors import LedgerError, PassingError, SettingsError, StopRequestedError
+from relay.identity import is_of_this_ledger, mismatch
 from relay.ledger import Ledger
-from relay.logs import fields, log
+from relay.logs import LastTrouble, fields, log
+from relay.parked import ParkedTable
+from relay.parking import Evidence
 from relay.patience import until_done
+from relay.pipeline import Delivery, Pipeline
 from relay.post import Post
+from relay.progress import Mark
+from relay.proof import Proof, prove
 from relay.settings import Settings
-from relay.silence import Silence, StreamState
+from relay.silence import StreamState
 from relay.stream import Stream
+from relay.tally import Tally
 
-BLOCKS_PER_CHECKPOINT = 200
-"""The most blocks that are read before the checkpoint moves."""
-HEARTBEAT_S = 10.0
-"""How often the checkpoint is written although it stands still, and parked cars are looked after."""
+TICK_S = 0.1
+CHECKPOINT_EVERY_S = 1.0
+"""The checkpoint moves at most so often."""
+HEARTBEAT_S = 5.0
+"""How often the checkpoint's row is written although it stands still."""
+CONTROL_EVERY_S = 2.0
+"""How often it is looked whether people ask for something: pause, resume, redrive."""
+LEDGER_CHECK_S = 60.0
+"""How often it is looked whether the ledger is still the same."""
+LEDGER_CHECKS = 3
+"""How often in a row no node may reach the checkpoint before it is another ledger."""
 MISMATCH_PATIENCE_S = 30.0
 """How long a node may lack the checkpoint's block, being behind, before it is another ledger."""
 STOP_GRACE_S = 4.0
-SHUTDOWN_FILE_CHECK_S = 0.5
+"""After so long a stop ends the process wherever it hangs."""
+DRAIN_S = 2.5
+"""How long a stop waits for the requests that are under way."""
+SHUTDOWN_FILE_CHECK_S = 0.2
 
 
 def run(settings: Settings) -> None:
-    """Relay until asked to stop. Raises SupersededError or LedgerMismatchError when it must not go on."""
+    """Relay until asked to stop.
+
+    Raises SupersededError, LedgerMismatchError or SettingsError when it must not go on.
+    """
     relay = Relay(settings)
     try:
         relay.startup()
         relay.main_loop()
     except StopRequestedError:
         log.info("stopping")
+        relay.finish()
     finally:
         relay.shutdown()
 
@@ -54,114 +77,232 @@ class Relay:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._bell = Bell()
+        self._hint = Bell()
         self._ledger = Ledger(settings.ledger_urls)
-        self._table = CheckpointTable(settings.tables)
-        self._post = Post(settings.function_url, settings.function_key)
-        # The stream's thread has a ledger of its own to ask for the URL.
-        advertised = Ledger(settings.ledger_urls).stream_url
-        self._stream = Stream(lambda: settings.stream_url or advertised(), self._bell)
-        self._silence = Silence()
+        self._checkpoint = CheckpointTable(settings.tables)
+        self._parked = ParkedTable(settings.tables)
+        self._control = ControlTable(settings.tables)
+        self._proving = self._new_post()
+        self._trouble = LastTrouble()
+        log.addHandler(self._trouble)
+        self._stream = Stream(lambda: settings.stream_url or self._ledger.stream_url(), self._ring_hint)
         self._delivery = Delivery(
-            Parts(
-                post=self._post,
-                ledger=self._ledger,
-                table=self._table,
-                cars=Cars(settings.lessors, self._ledger.transaction),
-                bell=self._bell,
-                source=settings.event_source,
-                batch_events=settings.batch_events,
-            )
+            settings=settings,
+            ledger=self._ledger,
+            cars=Cars(settings.lessors, self._ledger.transaction),
+            parking=self._parked,
+            evidence=Evidence(),
+            tally=Tally(),
+            new_post=self._new_post,
         )
-        self._height = 0
-        self._found = 0
-        self._judged_connection = 0
-        self._last_round = time.monotonic()
+        self._pipeline: Pipeline | None = None
+        self._mark = Mark(0)
+        self._parked_count = 0
+        self._level_at: dt.datetime | None = None
+        self._written_at = self._controlled_at = self._ledger_checked_at = self._prove_after = 0.0
+        self._failed_proofs = self._missed = 0
+
+    # ---- startup
 
     def startup(self) -> None:
-        """Listen for a stop, claim the checkpoint, and hold it against the ledger."""
+        """Listen for a stop, claim the checkpoint, hold it against the ledger, and begin to deliver."""
         stop_on_signals(self._bell)
         stop_on_file(self._bell, self._settings.shutdown_file)
-        self._height = until_done(self._bell, "claiming the checkpoint", self._table.claim)
-        self._delivery.reload_parked()
-        self._check_ledger()
+        self._mark = until_done(self._bell, "claiming the checkpoint", self._claim)
+        self._await_ledger()
         self._stream.start()
-        log.info("relay started", extra=fields(ledger=self._settings.tables.ledger_name, checkpoint=self._height))
+        self._obey()
+        log.info("relay started", extra=fields(ledger=self._settings.tables.ledger_name, checkpoint=self._mark.height))
+
+    def _claim(self) -> Mark:
+        found = self._checkpoint.read()
+        if found is not None:
+            self._level_at = found.report.level_at
+        return self._checkpoint.claim(self._first_height)
+
+    def _first_height(self) -> int:
+        """The height after which the first relay of a ledger begins."""
+        wanted = self._settings.start_from
+        if wanted == "beginning":
+            return 0
+        tip = until_done(self._bell, "the ledger's tip", self._ledger.tip)
+        if wanted == "tip":
+            return tip
+        if int(wanted) > tip + 1:
+            raise SettingsError(
+                f"RELAY_START_FROM: found {wanted}; the ledger's tip is {tip}: allowed are 1 to {tip + 1}"
+            )
+        return int(wanted) - 1
+
+    def _await_ledger(self) -> None:
+        """Raise LedgerMismatchError unless the checkpoint was made on this ledger; wait for a node that is behind."""
+        deadline = time.monotonic() + MISMATCH_PATIENCE_S
+        look = functools.partial(is_of_this_ledger, self._ledger, self._mark)
+        while not until_done(self._bell, "the ledger", look):
+            if time.monotonic() > deadline:
+                raise mismatch(self._not_reached())
+            log.warning(
+                "waiting", extra=fields(what="a ledger that reaches the checkpoint", reason=self._not_reached())
+            )
+            self._bell.wait_out(2.0)
+
+    def _not_reached(self) -> str:
+        return f"the checkpoint stands at block {self._mark.height}, and the ledger does not reach it"
+
+    # ---- main loop
 
     def main_loop(self) -> None:
-        """Deliver up to the tip, then wait; for ever, but for StopRequestedError."""
+        """Keep the checkpoint behind the pipeline, and obey; for ever, but for StopRequestedError."""
         while True:
-            events, through = self._read()
-            self._delivery.settle(events)
-            has_moved = through > self._height
-            if has_moved:
-                self._advance(through)
-            if time.monotonic() - self._last_round > HEARTBEAT_S:
-                self._advance(self._height)
-                self._delivery.redrive()
-                self._last_round = time.monotonic()
-            if not has_moved:
-                self._judge_stream()
-                self._bell.wait(self._settings.poll_seconds)
+            self._bell.wait(TICK_S)
+            now = time.monotonic()
+            if self._pipeline is not None:
+                self._pipeline.check()
+                if self._pipeline.is_level:
+                    self._level_at = dt.datetime.now(dt.UTC)
+            if now - self._written_at > CHECKPOINT_EVERY_S and self._has_moved() and now > self._prove_after:
+                self._keep_checkpoint()
+            elif now - self._written_at > HEARTBEAT_S:
+                self._write(self._mark)
+            if now - self._controlled_at > CONTROL_EVERY_S:
+                self._obey()
+            if now - self._ledger_checked_at > LEDGER_CHECK_S:
+                self._check_ledger()
+
+    def _has_moved(self) -> bool:
+        return self._pipeline is not None and self._pipeline.progress.mark.height > self._mark.height
+
+    def _keep_checkpoint(self) -> None:
+        """Move the checkpoint to what is settled, once it is proven that storage holds it.
+
+        First the row is written, then the proof is asked for, then the row is written again under the ETag of the first
+        write. Storage that went back before the first write fails the proof; storage that went back after it fails the
+        second.
+        """
+        if self._pipeline is None:
+            return
+        mark = self._pipeline.progress.mark
+        unproven = self._pipeline.unproven()
+        if unproven:
+            if not self._write(self._mark):
+                return
+            match prove(self._proving, unproven):
+                case Proof.WENT_BACK:
+                    log.warning("record went back", extra=fields(checkpoint=self._mark.height, settled=mark.height))
+                    self._begin_again(self._mark)
+                    return
+                case Proof.UNKNOWN:
+                    self._failed_proofs += 1
+                    self._prove_after = time.monotonic() + delay(self._failed_proofs)
+                    return
+        if self._write(mark):
+            self._failed_proofs = 0
+            if self._pipeline is not None:
+                self._pipeline.proved(unproven)
+
+    def _write(self, mark: Mark) -> bool:
+        """Write the checkpoint; False when storage went back, and delivery has begun again from where it is now."""
+        in_force = until_done(
+            self._bell, "writing the checkpoint", lambda: self._checkpoint.advance(mark, self._report())
+        )
+        self._written_at = time.monotonic()
+        self._mark = in_force.mark
+        if in_force.went_back:
+            log.warning("checkpoint went back", extra=fields(wanted=mark.height, found=in_force.mark.height))
+            self._begin_again(in_force.mark)
+        return not in_force.went_back
+
+    def _begin_again(self, mark: Mark) -> None:
+        """Deliver again from `mark` on."""
+        if self._pipeline is not None:
+            self._pipeline.stop(0.0)
+            self._pipeline = None
+            self._start_pipeline(mark)
+
+    def _start_pipeline(self, mark: Mark) -> None:
+        parked = until_done(self._bell, "parked cars", self._parked.all)
+        self._parked_count = len(parked)
+        self._hint = Bell()
+        names = [car.asset_id for car in parked]
+        self._pipeline = Pipeline(self._delivery, mark, names, self._stream, self._hint)
+
+    def _obey(self) -> None:
+        """Do what people ask for: pause, resume, redrive."""
+        self._controlled_at = time.monotonic()
+        paused_since = until_done(self._bell, "what is asked of the relay", self._control.paused_since)
+        if paused_since and self._pipeline is not None:
+            self._drain()
+            log.warning("paused", extra=fields(since=paused_since.isoformat(), checkpoint=self._mark.height))
+            self._write(self._mark)
+        elif not paused_since and self._pipeline is None:
+            self._start_pipeline(self._mark)
+            log.info("delivering", extra=fields(checkpoint=self._mark.height))
+        if self._pipeline is not None:
+            parked = until_done(self._bell, "parked cars", self._parked.all)
+            self._parked_count = len(parked)
+            for car in parked:
+                if car.redrive:
+                    self._pipeline.redrive(car)
+
+    def _drain(self) -> None:
+        """Stop delivering, and move the checkpoint to what was settled by then."""
+        if self._pipeline is not None:
+            self._pipeline.stop(DRAIN_S)
+            if self._has_moved():
+                self._keep_checkpoint()
+            self._pipeline = None
+
+    def _check_ledger(self) -> None:
+        """Stop when the ledger is no longer the one that the checkpoint was made on: it was reset, say."""
+        self._ledger_checked_at = time.monotonic()
+        try:
+            self._missed = 0 if is_of_this_ledger(self._ledger, self._mark) else self._missed + 1
+        except LedgerError:
+            return
+        if self._missed >= LEDGER_CHECKS:
+            raise mismatch(self._not_reached())
+
+    def _report(self) -> Report:
+        pipeline = self._pipeline
+        return Report(
+            stream=str(pipeline.stream_state if pipeline else StreamState.DISCONNECTED),
+            state="paused" if pipeline is None else "level" if pipeline.is_level else "delivering",
+            tip=max(pipeline.tip if pipeline else 0, self._mark.height),
+            settled=pipeline.progress.mark.height if pipeline else self._mark.height,
+            level_at=self._level_at,
+            parked=self._parked_count,
+            last_error=self._trouble.text,
+            last_error_at=self._trouble.at,
+        )
+
+    def _ring_hint(self) -> None:
+        self._hint.ring()
+
+    def _new_post(self) -> Post:
+        settings = self._settings
+        return Post(settings.function_url, settings.function_key, settings.webhook_secrets)
+
+    # ---- shutdown
+
+    def finish(self) -> None:
+        """Let the requests that are under way end, and move the checkpoint to what was settled, if that is quick."""
+        self._bell = Bell()
+        try:
+            self._drain()
+        except (PassingError, StopRequestedError):
+            log.warning("the checkpoint could not be moved any more; some events will be delivered again")
 
     def shutdown(self) -> None:
         """Let go of every connection. What was in flight will be delivered again."""
+        if self._pipeline is not None:
+            self._pipeline.stop(0.0)
         self._stream.close()
-        self._post.close()
-        self._table.close()
-        log.info("relay stopped", extra=fields(checkpoint=self._height))
-
-    def _read(self) -> tuple[list[CarEvent], int]:
-        """The events of the next blocks, about a batch of them, and the height of the last block read."""
-        events: list[CarEvent] = []
-        height = self._height
-        while len(events) < self._settings.batch_events and height - self._height < BLOCKS_PER_CHECKPOINT:
-            block = until_done(self._bell, "reading a block", functools.partial(self._ledger.block, height + 1))
-            if block is None:
-                break
-            height = block.height
-            if block.transactions:
-                self._found = height
-            events += self._delivery.events_of(block)
-        return events, height
-
-    def _advance(self, height: int) -> None:
-        """Move the checkpoint, or go back to where a restored account has it."""
-        in_force = until_done(
-            self._bell, "writing the checkpoint", lambda: self._table.advance(height, str(self._stream_state()))
-        )
-        if in_force != height:
-            log.warning("checkpoint went back", extra=fields(wanted=height, found=in_force))
-            self._delivery.reload_parked()
-            self._found = 0
-        self._height = in_force
-
-    def _judge_stream(self) -> None:
-        """Say so when the stream falls silent or announces again, and reconnect a silent one."""
-        if self._stream.connections != self._judged_connection:
-            self._judged_connection = self._stream.connections
-            self._silence.excuse(self._height)
-        before = self._silence.state
-        is_overdue = self._silence.observe(self._found, self._stream.announced, time.monotonic())
-        if is_overdue:
-            log.warning("stream is silent, reconnecting", extra=fields(found=self._found, heard=self._stream.announced))
-            self._stream.reconnect()
-        elif self._silence.state is not before:
-            log.info("stream announces blocks", extra=fields(announced=self._stream.announced))
-
-    def _stream_state(self) -> StreamState:
-        return self._silence.state if self._stream.is_connected else StreamState.DISCONNECTED
-
-    def _check_ledger(self) -> None:
-        """Raise LedgerMismatchError when the ledger has no block at the checkpoint."""
-        deadline = time.monotonic() + MISMATCH_PATIENCE_S
-        while self._height and until_done(self._bell, "the ledger", lambda: self._ledger.block(self._height)) is None:
-            if time.monotonic() > deadline:
-                raise LedgerMismatchError(
-                    f"the checkpoint stands at block {self._height}, and the ledger does not reach it: it is another "
-                    "ledger, or it was reset. Set LEDGER_URLS to the right ledger, or LEDGER_NAME to a new name"
-                )
-            log.warning("waiting", extra=fields(what="a ledger that reaches the checkpoint", checkpoint=self._height))
-            self._bell.wait_out(2.0)
+        self._proving.close()
+        self._checkpoint.close()
+        self._parked.close()
+        self._control.close()
+        log.removeHandler(self._trouble)
+        log.info("relay stopped", extra=fields(checkpoint=self._mark.height))
 
 
 def stop_on_signals(bell: Bell) -> None:

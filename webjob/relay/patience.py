@@ -20,6 +20,6 @@ def until_done[T](bell: Bell, what: str, action: Callable[[], T]) -> T:
             return action()
         except PassingError as error:
             attempt += 1
-            delay = backoff.delay(attempt)
+            delay = max(backoff.delay(attempt), error.retry_after)
             log.warning("waiting", extra=fields(what=what, reason=str(error), attempt=attempt, retry_in_s=delay))
             bell.wait_out(delay)

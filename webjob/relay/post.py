@@ -1,40 +1,65 @@
 """Posts batches to the Function with requests. It returns a verdict on every answer and every lack of one."""
 
+import time
 from collections.abc import Sequence
 
 import requests
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 
 from relay.events import CONTENT_TYPE, CarEvent, encode_batch
+from relay.http import prepare, read_bounded
 from relay.settings import Secret
-from relay.verdict import Verdict, judge, judge_failure
+from relay.signing import batch_id, signature_headers
+from relay.verdict import Answer, NoAnswer, Verdict, judge
 
-CONNECT_TIMEOUT_S = 5
-ANSWER_TIMEOUT_S = 60
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 60.0
+"""How long the Function may keep silent; it works on a batch of 500 for seconds, and Azure ends a request at 230 s."""
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
 
 class Post:
-    """The way to POST /api/ledger-events; its connection is kept."""
+    """The way to POST /api/ledger-events; its connection is kept. For one thread."""
 
-    def __init__(self, url: str, key: Secret) -> None:
+    def __init__(self, url: str, key: Secret, secrets: Sequence[Secret] = ()) -> None:
         self._url = url
+        self._secrets = [secret.decoded() for secret in secrets]
         self._session = requests.Session()
+        prepare(self._session, url, connections=1)
         self._session.headers.update({"content-type": CONTENT_TYPE, "x-functions-key": key.reveal()})
 
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
 
-    def send(self, batch: Sequence[CarEvent]) -> Verdict:
-        """Send a batch once."""
+    def send(self, batch: Sequence[CarEvent], timeout: float = ANSWER_TIMEOUT_S) -> Verdict:
+        """Send a batch once. The answer must begin, and be complete, within `timeout` seconds each."""
+        sent = [event.transaction_id for event in batch]
+        return judge(self._answer(sent, encode_batch(batch), timeout), sent)
+
+    def _answer(self, sent: Sequence[str], body: bytes, timeout: float) -> Answer | NoAnswer:
+        headers = signature_headers(self._secrets, batch_id(sent), int(time.time()), body)
         try:
             # A redirect is not followed: it would take the key to another host.
-            answer = self._session.post(
+            with self._session.post(
                 self._url,
-                data=encode_batch(batch),
-                timeout=(CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S),
+                data=body,
+                headers=headers,
+                timeout=(CONNECT_TIMEOUT_S, timeout),
                 allow_redirects=False,
-            )
-        except (requests.RequestException, OSError, ValueError) as error:
-            return judge_failure(error)
-        sent = [event.transaction_id for event in batch]
-        return judge(answer.status_code, answer.headers, answer.content, sent)
+                stream=True,
+            ) as answer:
+                found = read_bounded(answer, MAX_ANSWER_BYTES, timeout)
+                named = {name.lower(): value for name, value in answer.headers.items()}
+                return Answer(answer.status_code, named, found)
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            # The error's text may hold the URL; its kind is enough.
+            return NoAnswer(f"no answer ({type(error).__name__})", was_sent=not _is_refused(error))
+
+
+def _is_refused(error: Exception) -> bool:
+    """Whether no connection came about, so that nothing was sent."""
+    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError):
+        return True
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(reason, NewConnectionError | NameResolutionError)

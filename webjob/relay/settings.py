@@ -4,6 +4,8 @@ Each is described in docs/settings.md. A wrong one stops the relay with one line
 and what is allowed; the value of a secret is never shown.
 """
 
+import base64
+import binascii
 import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -12,10 +14,13 @@ import base58
 import msgspec
 
 from relay.errors import SettingsError
+from relay.events import MAX_BATCH_BYTES
 
 LEDGER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 MAX_SHOWN = 60
+WEBHOOK_PREFIX = "whsec_"
+START_WORDS = ("beginning", "tip")
 
 
 class Secret:
@@ -27,6 +32,10 @@ class Secret:
     def reveal(self) -> str:
         """The text itself."""
         return self._text
+
+    def decoded(self) -> bytes:
+        """The bytes of a webhook secret, `whsec_` and base64."""
+        return base64.b64decode(self._text.removeprefix(WEBHOOK_PREFIX), validate=True)
 
     def __repr__(self) -> str:
         return "Secret(hidden)"
@@ -41,7 +50,10 @@ class TablesSettings(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Validated settings; times in seconds. An empty `stream_url` means: the one that the node advertises."""
+    """Validated settings. An empty `stream_url` means: the one that the node advertises.
+
+    `start_from` is `beginning`, `tip`, or the height of the first block to deliver, in digits.
+    """
 
     tables: TablesSettings
     ledger_urls: tuple[str, ...]
@@ -49,8 +61,15 @@ class Settings(msgspec.Struct, frozen=True):
     lessors: frozenset[str]
     function_url: str
     function_key: Secret
+    webhook_secrets: tuple[Secret, ...]
+    start_from: str
     poll_seconds: float
+    poll_trusted_seconds: float
+    lanes: int
     batch_events: int
+    batch_bytes: int
+    linger_ms: int
+    prefetch_blocks: int
     log_format: str
     shutdown_file: str
 
@@ -79,8 +98,17 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         lessors=_lessors(environment),
         function_url=_function_url(environment),
         function_key=_function_key(environment),
+        webhook_secrets=_webhook_secrets(environment),
+        start_from=_start_from(environment),
         poll_seconds=_number(environment, "RELAY_POLL_SECONDS", default=2.0, least=0.1, most=300.0),
+        poll_trusted_seconds=_number(environment, "RELAY_POLL_TRUSTED_SECONDS", default=10.0, least=0.1, most=300.0),
+        lanes=_whole_number(environment, "RELAY_LANES", default=4, least=1, most=64),
         batch_events=_whole_number(environment, "RELAY_BATCH_EVENTS", default=100, least=1, most=500),
+        batch_bytes=_whole_number(
+            environment, "RELAY_BATCH_BYTES", default=MAX_BATCH_BYTES, least=10_000, most=MAX_BATCH_BYTES
+        ),
+        linger_ms=_whole_number(environment, "RELAY_LINGER_MS", default=20, least=0, most=10_000),
+        prefetch_blocks=_whole_number(environment, "RELAY_PREFETCH_BLOCKS", default=4, least=1, most=16),
         log_format=_choice(environment, "RELAY_LOG_FORMAT", default="text", allowed=("text", "json")),
         shutdown_file=environment.get("WEBJOBS_SHUTDOWN_FILE", ""),
     )
@@ -159,6 +187,36 @@ def _function_key(environment: Mapping[str, str]) -> Secret:
             "allowed is a function key of ledger_events, or a host key"
         )
     return Secret(key)
+
+
+def _webhook_secrets(environment: Mapping[str, str]) -> tuple[Secret, ...]:
+    text = environment.get("WEBHOOK_SECRETS", "").strip()
+    if not text:
+        return ()
+    secrets = [part.strip() for part in text.split(",")]
+    if len(secrets) > 2 or not all(_is_webhook_secret(secret) for secret in secrets):
+        raise SettingsError(
+            f"WEBHOOK_SECRETS: found {len(secrets)}, one of them not usable or one too many (not shown); "
+            "allowed are one or two, comma-separated, each whsec_ and the base64 of 24 to 64 bytes"
+        )
+    return tuple(Secret(secret) for secret in secrets)
+
+
+def _is_webhook_secret(text: str) -> bool:
+    try:
+        return text.startswith(WEBHOOK_PREFIX) and 24 <= len(Secret(text).decoded()) <= 64
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _start_from(environment: Mapping[str, str]) -> str:
+    text = environment.get("RELAY_START_FROM", "").strip() or START_WORDS[0]
+    if text not in START_WORDS and not re.fullmatch("[1-9][0-9]{0,14}", text):
+        raise SettingsError(
+            f"RELAY_START_FROM: found {shown(text)}; allowed are beginning, tip, or the height of the first block to "
+            "deliver, 1 or more"
+        )
+    return text
 
 
 def _check_url(variable: str, url: str, schemes: tuple[str, ...]) -> None:

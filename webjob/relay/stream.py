@@ -1,43 +1,52 @@
-"""Listens to the node's event stream with websocket-client, in a thread of its own, and rings the bell at each event.
+"""Listens to the node's event stream with websocket-client, in a thread of its own, and gives a hint at each event.
 
-Events are hints: only the highest height is kept, so a burst of any length takes no memory. The stream has no replay
-and no errors, and the server sends no pings; this side does, and reconnects with backoff whatever happens.
+Events are hints: only the heights of the last blocks that they name are kept, so a burst of any length takes no memory.
+The stream has no replay and no errors, and the server sends no pings; this side does, and reconnects with backoff
+whatever happens.
 """
 
 import contextlib
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 import msgspec
 import websocket
 
 from relay import backoff
-from relay.bell import Bell
 from relay.errors import LedgerError
 from relay.logs import fields, log
 
 PING_S = 15.0
 """After so many seconds without a frame a ping is sent; after twice as many the connection is given up."""
 CONNECT_TIMEOUT_S = 10.0
+MAX_FRAME_BYTES = 1024 * 1024
+"""An event has some 200 bytes. A frame that claims more than this ends the connection before it is read."""
+KEPT_HEIGHTS = 1_024
 
 
 class _Announcement(msgspec.Struct):
     height: int
 
 
-class Stream(threading.Thread):
-    """The listener. `find_url` names the stream's URL at each connection, and may raise LedgerError."""
+_announcement = msgspec.json.Decoder(_Announcement)
 
-    def __init__(self, find_url: Callable[[], str], bell: Bell) -> None:
+
+class Stream(threading.Thread):
+    """The listener. `find_url` names the stream's URL at each connection, and may raise LedgerError.
+
+    `hint` is called when a block may have come.
+    """
+
+    def __init__(self, find_url: Callable[[], str], hint: Callable[[], None]) -> None:
         super().__init__(name="event-stream", daemon=True)
-        self.announced = 0
-        """The highest block height that the stream has announced."""
         self.connections = 0
         """How many connections there have been."""
+        self._heights: deque[int] = deque(maxlen=KEPT_HEIGHTS)
         self._find_url = find_url
-        self._bell = bell
+        self._hint = hint
         self._is_closed = threading.Event()
         self._socket: websocket.WebSocket | None = None
 
@@ -61,6 +70,13 @@ class Stream(threading.Thread):
         """Whether there is a connection now; it proves nothing about events."""
         return self._socket is not None
 
+    def heard(self) -> list[int]:
+        """The heights announced since the last call: each once in a row, the last KEPT_HEIGHTS of them."""
+        heights = []
+        while self._heights:
+            heights.append(self._heights.popleft())
+        return heights
+
     def reconnect(self) -> None:
         """Drop the connection, so that the thread makes another."""
         # Both may go away at any moment, in the stream's own thread.
@@ -78,13 +94,15 @@ class Stream(threading.Thread):
 
     def _listen(self) -> None:
         # redirect_limit 0: a node that points elsewhere is not followed.
-        self._socket = websocket.create_connection(self._find_url(), timeout=CONNECT_TIMEOUT_S, redirect_limit=0)
+        self._socket = websocket.create_connection(
+            self._find_url(), timeout=CONNECT_TIMEOUT_S, redirect_limit=0, class_=_Bounded
+        )
         try:
             self._socket.settimeout(PING_S)
             self.connections += 1
             log.info("stream connected")
             # Blocks may have come while there was no connection.
-            self._bell.ring()
+            self._hint()
             is_pinged = False
             while not self._is_closed.is_set():
                 try:
@@ -106,9 +124,30 @@ class Stream(threading.Thread):
 
     def _hear(self, text: bytes) -> None:
         try:
-            height = msgspec.json.decode(text, type=_Announcement).height
+            height = _announcement.decode(text).height
         except (msgspec.MsgspecError, ValueError, RecursionError):
             log.warning("stream sent what is no event", extra=fields(bytes=len(text)))
             return
-        self.announced = max(self.announced, height)
-        self._bell.ring()
+        # A block of a thousand transactions comes as a thousand events: once is enough.
+        if not self._heights or self._heights[-1] != height:
+            self._heights.append(height)
+        self._hint()
+
+
+class _Bounded(websocket.WebSocket):
+    """A connection that is given up when a message grows beyond MAX_FRAME_BYTES, in one frame or in endless ones."""
+
+    _received = 0
+
+    def recv_data_frame(self, control_frame: bool = False) -> tuple[int, websocket.ABNF]:  # noqa: FBT001, FBT002
+        opcode, frame = super().recv_data_frame(control_frame)
+        if self.cont_frame.recving_frames is None:
+            self._received = 0
+        return opcode, frame
+
+    def _recv(self, bufsize: int) -> bytes:
+        received: bytes = super()._recv(bufsize)  # type: ignore[no-untyped-call]
+        self._received += len(received)
+        if self._received > MAX_FRAME_BYTES:
+            raise websocket.WebSocketPayloadException(f"the stream sent a message of more than {MAX_FRAME_BYTES} bytes")
+        return received

@@ -1,20 +1,19 @@
-"""What an answer to a batch means. Pure: one function for answers, one for the lack of one.
+"""What an answer to a batch means, or the lack of one. Pure: one function for all of them.
 
 A bare 2xx proves nothing, since platforms answer 202 for functions that are not there, and neither does a 4xx: they
 answer 404 and 403 while an app starts or is stopped. Only a body that names every event sent, each with an outcome,
 settles them.
 """
 
-import email.utils
 import enum
-import math
-import time
 from collections.abc import Collection, Mapping
 
 import msgspec
 
+from relay.backoff import retry_after
+
 MAX_DETAIL = 300
-MAX_RETRY_AFTER_S = 300.0
+PROBLEM = "application/problem+json"
 
 
 class Outcome(enum.StrEnum):
@@ -31,6 +30,21 @@ class Outcome(enum.StrEnum):
 DONE = frozenset({Outcome.APPLIED, Outcome.DUPLICATE, Outcome.IGNORED})
 
 
+class Answer(msgspec.Struct, frozen=True):
+    """What came back: status, headers with lower-case names, body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class NoAnswer(msgspec.Struct, frozen=True):
+    """Nothing came back. `was_sent`: the request, or a part of it, may have reached the Function."""
+
+    reason: str
+    was_sent: bool
+
+
 class Result(msgspec.Struct, frozen=True):
     """What became of one event."""
 
@@ -39,7 +53,7 @@ class Result(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class _Answer(msgspec.Struct, frozen=True):
+class _Results(msgspec.Struct, frozen=True):
     results: list[Result]
 
 
@@ -49,68 +63,79 @@ class Settled(msgspec.Struct, frozen=True):
     results: dict[str, Result]
 
 
-class Split(msgspec.Struct, frozen=True):
-    """The Function refuses this batch as it is: halve it. Alone, the event can never be sent."""
+class Refused(msgspec.Struct, frozen=True):
+    """This batch is not taken as it is: halve it. `by_function`: it is our Function's own word, in its own form."""
 
     reason: str
+    by_function: bool
 
 
-class Unauthorised(msgspec.Struct, frozen=True):
-    """The key is wrong. Keep everything, say so loudly, retry slowly."""
-
-    reason: str
-
-
-class Crashed(msgspec.Struct, frozen=True):
-    """Nothing is known, and it may be one of the events that brings the Function down: send again, then halve."""
+class Misconfigured(msgspec.Struct, frozen=True):
+    """A key, a secret or a name is wrong, for every batch alike. Keep everything, say so loudly, retry slowly."""
 
     reason: str
 
 
 class Unknown(msgspec.Struct, frozen=True):
-    """Nothing is known: send again, not before `retry_after` seconds."""
+    """Nothing is known: send again, not before `retry_after` seconds.
+
+    `may_be_an_event`: one of the events may bring this about (a crash, a time-out), so that it is worth halving.
+    """
 
     reason: str
+    may_be_an_event: bool
     retry_after: float = 0.0
 
 
-Verdict = Settled | Split | Unauthorised | Crashed | Unknown
+Verdict = Settled | Refused | Misconfigured | Unknown
 
 
-def judge(status: int, headers: Mapping[str, str], body: bytes, sent: Collection[str]) -> Verdict:
-    """The verdict on an answer with this status and body to a batch of the transaction ids `sent`."""
-    if status == 200:
-        return _judge_results(body, sent)
-    if status == 413:
-        return Split(f"413: {_detail(body)}")
-    if status == 401:
-        return Unauthorised("401: the Function does not accept FUNCTION_KEY")
-    if status in {400, 415} and headers.get("content-type", "").startswith("application/problem+json"):
-        return Split(f"{status}: {_detail(body)}")
-    if status == 500:
-        return Crashed("500: an error in the Function, or in what stands before it")
-    if status in {429, 503}:
-        return Unknown(f"the answer is {status}", _retry_after(headers.get("retry-after", "")))
-    return Unknown(f"the answer is {status}")
-
-
-def judge_failure(error: Exception) -> Verdict:
-    """The verdict when there was no answer. The error's text may hold the URL, never the key; its kind is enough."""
-    return Unknown(f"no answer ({type(error).__name__})")
+def judge(reply: Answer | NoAnswer, sent: Collection[str]) -> Verdict:
+    """The verdict on what came back for a batch of the transaction ids `sent`."""
+    match reply:
+        case NoAnswer(reason, was_sent):
+            return Unknown(reason, may_be_an_event=was_sent)
+        case Answer(200, _, body):
+            return _judge_results(body, sent)
+        case Answer(413, _, body):
+            return Refused(f"413: {_detail(body)}", by_function=_is_problem(reply))
+        case Answer(400 | 415 as status, _, body) if _is_problem(reply):
+            return Refused(f"{status}: {_detail(body)}", by_function=True)
+        case Answer(401, _, body) if _is_problem(reply):
+            return Misconfigured(f"401: {_detail(body)}")
+        case Answer(401):
+            return Misconfigured("401: FUNCTION_KEY is not accepted")
+        case Answer(421, _, body) if _is_problem(reply):
+            return Misconfigured(f"421: {_detail(body)}")
+        case Answer(429, headers):
+            return Unknown("the answer is 429", may_be_an_event=False, retry_after=_retry_after(headers))
+        case Answer(503, headers):
+            return Unknown("the answer is 503", may_be_an_event=True, retry_after=_retry_after(headers))
+        case Answer(status):
+            return Unknown(f"the answer is {status}", may_be_an_event=status in {500, 502, 504})
 
 
 def _judge_results(body: bytes, sent: Collection[str]) -> Verdict:
     try:
-        answer = msgspec.json.decode(body, type=_Answer)
+        answer = msgspec.json.decode(body, type=_Results)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        return Unknown(f"a 200 that names no outcomes: {error}")
+        return Unknown(f"a 200 that names no outcomes: {error}", may_be_an_event=True)
     results = {result.id: result for result in answer.results}
     if any(result.outcome is not results[result.id].outcome for result in answer.results):
-        return Unknown("a 200 that gives one event two outcomes")
+        return Unknown("a 200 that gives one event two outcomes", may_be_an_event=True)
     missing = [one for one in sent if one not in results]
     if missing:
-        return Unknown(f"a 200 that leaves out {len(missing)} of {len(sent)} events, first {missing[0]}")
+        reason = f"a 200 that leaves out {len(missing)} of {len(sent)} events, first {missing[0]}"
+        return Unknown(reason, may_be_an_event=True)
     return Settled(results)
+
+
+def _is_problem(answer: Answer) -> bool:
+    return answer.headers.get("content-type", "").startswith(PROBLEM)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    return retry_after(headers.get("retry-after", ""))
 
 
 def _detail(body: bytes) -> str:
@@ -118,19 +143,3 @@ def _detail(body: bytes) -> str:
         return str(msgspec.json.decode(body)["detail"])[:MAX_DETAIL]
     except (msgspec.MsgspecError, ValueError, KeyError, TypeError, RecursionError):
         return "no detail"
-
-
-def _retry_after(text: str) -> float:
-    """Seconds in a Retry-After header, which holds a number or an HTTP date; 0 where it holds neither."""
-    try:
-        return _bounded(float(text))
-    except ValueError:
-        pass
-    try:
-        return _bounded(email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return 0.0
-
-
-def _bounded(seconds: float) -> float:
-    return min(max(0.0, seconds), MAX_RETRY_AFTER_S) if math.isfinite(seconds) else MAX_RETRY_AFTER_S
