@@ -1,9 +1,9 @@
 # Every target sets up what it needs first (Python packages in .venv, Azurite in node_modules); a second run starts at once.
 # Variables: KEEP=1 (demo: leave everything running), HOST=func (demo: serve the app with Azure Functions Core Tools),
-# PYTHON=/path/to/python3.13, ARGS="..." (test: passed on to pytest).
+# PYTHON=/path/to/python3.13, ARGS="..." (test: passed on to pytest; bench: to the measurement).
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lock clean
+.PHONY: help setup demo test bench check lock clean
 export PYTHON
 
 bin := .venv/bin
@@ -19,6 +19,9 @@ demo: setup ## Run the whole path on this machine and play a leasing story on it
 
 test: setup ## Run the tests: unit, contract, integration
 	@$(bin)/python -m pytest $(ARGS)
+
+bench: setup ## Measure the relay, and write benchmarks/relay.md (ARGS="--quick": under three minutes)
+	@$(bin)/python -m benchmarks.relay $(ARGS)
 
 check: setup ## Run the linters: style, types, import rules, no registry host names
 	$(bin)/ruff format --check .

@@ -1,7 +1,7 @@
 """`python -m benchmarks.relay [--quick] [--million]`: measures the relay, and writes benchmarks/relay.md.
 
 The report goes to standard output too, and progress to standard error. Exit code 0 when everything was measured,
-whatever came of the goals; 1 when a part did not come up or did not get there.
+whatever came of the goals; 1 when a part did not come up or did not get there, and when it was stopped.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="few and short repetitions, no basis for claims")
     parser.add_argument("--million", action="store_true", help="read memory up to a million events, too")
     asked = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     scale, load, began = QUICK if asked.quick else FULL, os.getloadavg()[0], time.monotonic()
 
     def say(line: str) -> None:
@@ -85,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"the measurement failed: {error}\nlogs are in {folder}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        shutil.rmtree(folder)
         print("stopped", file=sys.stderr)
         return 1
     shutil.rmtree(folder)

@@ -129,7 +129,8 @@ def _head(run: Run) -> Iterator[str]:
     kind = "A quick run, which is no basis for claims" if run.is_quick else "A full run"
     yield "# What the relay can do"
     yield ""
-    yield f"{kind}, written by `python -m benchmarks.relay{' --quick' if run.is_quick else ''}`."
+    options = f"{' --quick' if run.is_quick else ''}{' --million' if run.million else ''}"
+    yield f"{kind}, written by `python -m benchmarks.relay{options}`."
     yield f"{run.scale.repetitions} repetitions, interleaved; {run.minutes:.0f} minutes."
     yield ""
 

@@ -1,12 +1,15 @@
 """The whole path, for the tests of the relay: one ledger, one Azurite and one Function app for a module."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from local.processes import running
 from local.scenario import LedgerClient, key_pair
 from local.stack import Stack, running_stack
+from relay.ledger import Ledger
 
 LESSOR = key_pair("the lessor")
 
@@ -22,6 +25,26 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def ledger(stack: Stack) -> LedgerClient:
     """Writes to the stack's ledger."""
     return LedgerClient(stack.ledger_url)
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a ledger of its own."""
+    argv = [sys.executable, "-m", "local.ledger", "--with-parent", "--block-time", "0.02"]
+    with running("ledger", argv, log=tmp_path_factory.mktemp("ledger") / "ledger.log") as child:
+        yield str(child.announced["http"])
+
+
+@pytest.fixture(scope="module")
+def lessor(node: str) -> LedgerClient:
+    """Writes to the ledger."""
+    return LedgerClient(node)
+
+
+@pytest.fixture(scope="module")
+def reading(node: str) -> Ledger:
+    """The ledger as the relay reads it."""
+    return Ledger((node,))
 
 
 def eventually(is_so: Callable[[], object], within: float = 20.0) -> None:

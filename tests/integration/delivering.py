@@ -178,6 +178,8 @@ class ScriptedLedger(Ledger):
         self.shown = len(blocks)
         self.has_chains = threading.Event()
         self.has_chains.set()
+        self.chains: list[str] = []
+        """The assets whose chains it was asked for."""
         self.asked: list[int] = []
         """The heights that it was asked for."""
 
@@ -192,6 +194,7 @@ class ScriptedLedger(Ledger):
         return next((one for one in self._all() if one.id == transaction_id), None)
 
     def chain(self, asset_id: str) -> list[Transaction]:
+        self.chains.append(asset_id)
         assert self.has_chains.wait(IN_TIME_S)
         return in_spending_order([one for one in self._all() if one.asset_id == asset_id])
 

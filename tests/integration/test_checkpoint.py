@@ -15,7 +15,7 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import EdmType, EntityProperty, TableClient, TableServiceClient, UpdateMode
 
 from local import azurite
-from relay.checkpoint import Checkpoint, CheckpointTable, InForce, Report
+from relay.checkpoint import Checkpoint, CheckpointTable, Report
 from relay.control import ControlTable
 from relay.errors import SupersededError, TablesError
 from relay.parked import ParkedCar, ParkedTable
@@ -95,19 +95,23 @@ def relay(new_relay: Open) -> CheckpointTable:
     return relay
 
 
-def moved(relay: CheckpointTable, height: int) -> InForce:
-    """What is in force after a relay has moved the checkpoint, or tried to."""
-    return relay.advance(Mark(height), Report())
+Moved = tuple[int, bool]
 
 
-def stands_at(height: int) -> InForce:
+def moved(relay: CheckpointTable, height: int) -> Moved:
+    """Tries to move the checkpoint: the height then in force, and whether storage went back."""
+    in_force = relay.advance(Mark(height), Report())
+    return in_force.mark.height, in_force.went_back
+
+
+def stands_at(height: int) -> Moved:
     """A checkpoint that is where it was wanted."""
-    return InForce(Mark(height), went_back=False)
+    return height, False
 
 
-def back_at(height: int) -> InForce:
+def back_at(height: int) -> Moved:
     """A checkpoint that went back."""
-    return InForce(Mark(height), went_back=True)
+    return height, True
 
 
 @pytest.fixture
@@ -215,7 +219,8 @@ def outlives(relay: CheckpointTable) -> bool:
 
 def test_a_heartbeat_keeps_the_height_and_tells_the_time_and_the_stream(relay: CheckpointTable, row: Row) -> None:
     before = row.read()
-    assert relay.advance(Mark(10), Report(stream="silent")) == stands_at(10)
+    in_force = relay.advance(Mark(10), Report(stream="silent"))
+    assert (in_force.mark, in_force.went_back) == (Mark(10), False)
     after = row.read()
     assert (after["Height"], after["Stream"], after["Owner"]) == (10, "silent", before["Owner"])
     assert before["Heartbeat"] < after["Heartbeat"] <= dt.datetime.now(dt.UTC)
@@ -309,7 +314,7 @@ def losing(monkeypatch: pytest.MonkeyPatch) -> Losing:
     return Losing(monkeypatch)
 
 
-def advance_until_it_works(relay: CheckpointTable, height: int) -> tuple[InForce, int]:
+def advance_until_it_works(relay: CheckpointTable, height: int) -> tuple[Moved, int]:
     """What is then in force, and how often Table Storage was said to give no answer."""
     for failures in range(5):
         try:
@@ -529,6 +534,16 @@ def test_of_a_car_that_is_not_parked_nothing_is_noted(parked: ParkedTable) -> No
     assert parked.all() == [car("a")]
 
 
+def test_a_parked_car_is_found_as_it_is_noted_at_that_moment(parked: ParkedTable, opened: Opened) -> None:
+    parked.park(car("a"))
+    parked.park(car("b"))
+    opened.parked().pass_over("a", "later")
+    assert parked.find("a") == car("a", last_transaction="later")
+    assert parked.find("c") is None
+    parked.unpark("a")
+    assert parked.find("a") is None
+
+
 def test_several_lanes_may_park_at_once(parked: ParkedTable) -> None:
     names = [f"{lane}-{number}" for lane in range(4) for number in range(5)]
 
@@ -665,7 +680,8 @@ def test_in_a_deleted_table_a_relay_can_be_paused_all_the_same(without_table: Op
 def test_in_an_account_where_no_relay_has_run_nothing_is_found_and_nothing_is_wrong(without_table: Opened) -> None:
     assert without_table.checkpoint().read() is None
     parked, control = without_table.parked(), without_table.control()
-    assert (parked.all(), parked.ask_redrive("a"), control.paused_since()) == ([], False, None)
+    assert (parked.all(), parked.find("a"), parked.ask_redrive("a")) == ([], None, False)
+    assert control.paused_since() is None
     parked.unpark("a")
     control.resume()
 
@@ -691,6 +707,7 @@ def test_while_table_storage_is_down_every_call_says_so_and_works_again_after(
         relay.claim,
         lambda: moved(relay, 11),
         parked.all,
+        lambda: parked.find("a"),
         lambda: parked.park(car("a")),
         lambda: parked.pass_over("a", "later"),
         lambda: parked.ask_redrive("a"),
@@ -709,6 +726,35 @@ def test_while_table_storage_is_down_every_call_says_so_and_works_again_after(
     assert parked.all() == [car("a")]
     control.pause()
     assert control.paused_since() is not None
+
+
+def test_storage_that_did_not_start_again_between_two_writes_is_known_by_the_connection_that_carried_both(
+    mortal_account: azurite.Azurite, ledger_name: str, opened: Opened
+) -> None:
+    relay = opened.of(ledger_name, mortal_account.connection_string).checkpoint()
+
+    def is_same_line() -> bool:
+        return relay.advance(Mark(10), Report()).same_line
+
+    relay.claim()
+    assert [is_same_line() for _ in range(3)] == [True] * 3
+    mortal_account.stop()
+    mortal_account.start_again()
+    assert [is_same_line() for _ in range(3)] == [False, True, True]
+    mortal_account.stop()
+    with pytest.raises(TablesError):
+        is_same_line()
+    mortal_account.start_again()
+    assert [is_same_line() for _ in range(3)] == [False, True, True]
+
+
+def test_the_writes_of_another_thread_do_not_touch_the_connection_of_the_checkpoint(
+    relay: CheckpointTable, parked: ParkedTable, control: ControlTable
+) -> None:
+    relay.advance(Mark(11), Report())
+    parked.park(car("a"))
+    control.pause()
+    assert relay.advance(Mark(12), Report()).same_line
 
 
 def test_table_storage_that_lost_its_last_writes_in_a_crash_went_back(

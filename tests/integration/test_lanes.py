@@ -6,7 +6,6 @@ import random
 import secrets
 import socket
 import string
-import sys
 import threading
 import time
 from collections import Counter, deque
@@ -19,7 +18,6 @@ from bigchaindb_driver.offchain import prepare_transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local.processes import running
 from local.scenario import LedgerClient, spending
 from relay.bell import Bell
 from relay.blocks import sequence
@@ -73,26 +71,6 @@ from tests.integration.platform import (
 from tests.writing import Json, create, fulfilled, new_car, new_keys
 
 # ---- what the tests deliver with
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a ledger of its own."""
-    argv = [sys.executable, "-m", "local.ledger", "--with-parent", "--block-time", "0.02"]
-    with running("ledger", argv, log=tmp_path_factory.mktemp("ledger") / "ledger.log") as child:
-        yield str(child.announced["http"])
-
-
-@pytest.fixture(scope="module")
-def lessor(node: str) -> LedgerClient:
-    """Writes to the ledger."""
-    return LedgerClient(node)
-
-
-@pytest.fixture(scope="module")
-def reading(node: str) -> Ledger:
-    """The ledger as the relay reads it."""
-    return Ledger((node,))
 
 
 @pytest.fixture
@@ -432,7 +410,9 @@ def test_what_comes_before_an_event_that_json_cannot_carry_is_delivered(
     parts: Parts, platform: Platform, parking: ParkedTable
 ) -> None:
     deliver(parts, *events_of("a0", "a1"), unsendable("a2", 2), *events_of("a3", "b0", height=3))
-    assert [name for batch in platform.ids for name in batch] == ["a0", "a1", "b0"]
+    sent = [name for batch in platform.ids for name in batch]
+    assert sorted(sent) == ["a0", "a1", "b0"]
+    assert sent.index("a0") < sent.index("a1")
     [car] = parking.all()
     assert (car.asset_id, car.transaction_id, car.last_transaction) == ("a0", "a2", "a3")
 
@@ -474,6 +454,40 @@ def test_a_car_that_keeps_failing_while_others_get_through_is_parked_and_the_oth
     assert (car.asset_id, car.transaction_id, car.last_transaction) == ("a0", "a0", "a1")
     assert car.reason.startswith("failed alone ")
     assert car.reason.endswith("of a0")
+
+
+def test_a_car_whose_failures_come_after_others_got_through_but_once_is_not_parked(
+    parts: Parts, platform: Platform, parking: ParkedTable
+) -> None:
+    platform.answering = lambda events: outcomes(events, lambda one: "failed" if holds([one], "a") else "applied")
+    with working(parts) as at_work:
+        at_work.put(*events_of("a0", "b0"))
+        until(lambda: len(platform.ids) > STRIKES)
+        at_work.put(*events_of("b1", "c0", height=2))
+        until(lambda: platform.ids.count(["a0"]) > 4 * STRIKES)
+        assert parked_in(parking) == {}
+
+
+def test_a_car_begins_anew_with_each_event_that_gets_through(
+    parts: Parts, platform: Platform, parking: ParkedTable
+) -> None:
+    tried, names = Counter[str](), [f"a{step}" for step in range(STRIKES)]
+
+    def outcome(one: Json) -> str:
+        tried[one["id"]] += 1
+        return "failed" if holds([one], "a") and tried[one["id"]] < STRIKES else "applied"
+
+    platform.answering = lambda events: outcomes(events, outcome)
+    deliver_amid_others(msgspec.structs.replace(parts, most=1), *events_of(*names))
+    assert sum(tried[name] for name in names) >= len(names) * STRIKES
+    assert parked_in(parking) == {}
+
+
+def test_a_car_that_was_set_aside_goes_through_in_batches_that_grow(parts: Parts, platform: Platform) -> None:
+    names = [f"a{step}" for step in range(8)]
+    platform.script.append(outcomes([{"id": name} for name in names], lambda _: "failed"))
+    deliver(parts, *events_of(*names))
+    assert platform.ids == [names, names[:1], names[1:3], names[3:7], names[7:]]
 
 
 def test_a_batch_that_fails_once_is_not_halved_whatever_happened_to_a_car_set_aside_before_it(
@@ -712,6 +726,23 @@ def test_a_chain_that_is_long_in_coming_keeps_no_other_car_of_the_lane_waiting(
         at_work.settle()
     assert record.of("a") == [f"a{step}" for step in range(7)]
     assert record.deferred == ["a1"]
+    assert parked_in(parking) == {}
+
+
+def test_what_comes_while_a_chain_is_fetched_follows_it_although_the_node_did_not_have_it_yet(
+    parts: Parts, platform: Platform, parking: ParkedTable
+) -> None:
+    platform.answering = record = Record()
+    ledger = scripted("a0", "a1")
+    ledger.has_chains.clear()
+    with repairing_from(parts, ledger) as slow, working(slow) as at_work:
+        at_work.put(*events_of("a1", height=2))
+        until(lambda: ledger.chains)
+        at_work.put(*events_of("a2", "b0", height=3), *events_of("a3", height=4))
+        until(lambda: "b0" in record.applied)
+        ledger.has_chains.set()
+        at_work.settle()
+    assert record.of("a") == ["a0", "a1", "a2", "a3"]
     assert parked_in(parking) == {}
 
 

@@ -75,22 +75,6 @@ def test_a_relay_without_the_secret_says_so_and_drops_nothing(
         eventually(lambda: has(stack, registered))
 
 
-def test_a_record_that_lost_what_it_acknowledged_is_found_out_before_the_checkpoint_moves(
-    stack: Stack, ledger: LedgerClient, tmp_path: Path
-) -> None:
-    with relaying(stack, tmp_path) as relay:
-        eventually(lambda: said(relay, "delivering"))
-        registered = catch(stack, relay, ledger)
-        with TableServiceClient.from_connection_string(stack.tables) as service:
-            cars = service.get_table_client("Cars")
-            for row in list(cars.query_entities(f"PartitionKey eq '{registered['id']}'")):
-                cars.delete_entity(row)
-        os.kill(relay.pid, signal.SIGCONT)
-        eventually(lambda: said(relay, "record went back"))
-        eventually(lambda: has(stack, registered))
-        eventually(lambda: checkpoint(stack)["Height"] >= ledger.height_of(registered["id"]))
-
-
 def test_killing_storage_right_after_an_acknowledgement_loses_nothing(
     stack: Stack, ledger: LedgerClient, tmp_path: Path
 ) -> None:
@@ -101,12 +85,14 @@ def test_killing_storage_right_after_an_acknowledgement_loses_nothing(
             written.append(catch(stack, relay, ledger))
             stack.storage.kill()
             stack.storage.start_again()
+            # Neither a failed call nor the checkpoint's row need tell of it: only that the connection is another one.
             os.kill(relay.pid, signal.SIGCONT)
             written.append(ledger.create(LESSOR, new_car()))
             eventually(lambda: has(stack, written[-1]), within=30)
         eventually(lambda: all(has(stack, one) for one in written), within=30)
         tip = ledger.height_of(written[-1]["id"])
-        eventually(lambda: checkpoint(stack)["Height"] >= tip, within=30)
+        eventually(lambda: height(stack) >= tip, within=30)
+        assert said(relay, "storage may have gone back") or said(relay, "checkpoint went back")
     facts = audit.fold(audit.read_blocks(stack.ledger_url), stack.lessors)
     assert audit.differences(facts, stack.tables) == []
 

@@ -237,6 +237,13 @@ def test_a_create_is_its_own_asset_whatever_its_asset_calls_itself() -> None:
     assert found.asset_id == "a"
 
 
+def test_of_a_create_the_texts_that_sign_for_it_are_kept() -> None:
+    inputs = [{"fulfills": None, "fulfillment": text} for text in ("one", 5, None, "another")]
+    for more in ({}, {"metadata": float("nan")}):
+        [found] = block_of([{**body("a"), "inputs": inputs, **more}]).transactions
+        assert [text for text in found.fulfillments if text] == ["one", "another"]
+
+
 PLACES = st.tuples(st.integers(1, 10**12 - 1), st.integers(0, 10**6 - 1))
 
 

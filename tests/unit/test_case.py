@@ -67,6 +67,15 @@ def test_what_comes_later_is_sent_after_all_that_it_has() -> None:
     assert case.batch(100, 10_000) == events(1, 2, 3)
 
 
+def test_what_is_put_before_is_sent_and_left_out_before_all_that_it_has() -> None:
+    case = case_of(3)
+    case.put_before(events(1, 2))
+    case.size = 10
+    assert case.batch(100, 10_000) == events(1, 2, 3)
+    assert list(case.owed.values()) == events(1, 2, 3)
+    assert case.got_through(events(1, 2, 3)) == events(1, 2, 3)
+
+
 def test_what_got_through_is_told_to_its_blocks_and_the_car_begins_anew() -> None:
     case = case_of(1, 2, 3)
     case.strikes.fail()

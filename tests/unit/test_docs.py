@@ -86,7 +86,7 @@ def test_every_property_of_every_row_has_its_line() -> None:
         rows.claim_row("driver", Claim("1", dt.date(2026, 1, 1), at_fault=True, amount=Decimal(1))),
     ]
     properties = {name for row in written for name in row} - {"PartitionKey", "RowKey"}
-    source = "".join(Path(one.__file__).read_text() for one in (checkpoint, parked, control))
+    source = "".join(Path(str(one.__file__)).read_text() for one in (checkpoint, parked, control))
     properties |= set(re.findall(r'^ +"([A-Z][A-Za-z]+)": ', source, re.MULTILINE)) - {"PartitionKey", "RowKey"}
     assert [name for name in sorted(properties) if f"`{name}`" not in text] == []
 

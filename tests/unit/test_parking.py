@@ -75,6 +75,17 @@ def test_a_car_that_got_something_through_begins_anew() -> None:
     assert strikes.strikes == 0
 
 
+def test_events_that_fail_together_say_nothing_against_the_car_but_count_for_how_long_to_wait() -> None:
+    evidence = Evidence()
+    strikes = Strikes(evidence)
+    for _ in range(100):
+        came_back(evidence, Outcome.APPLIED)
+        strikes.stumble()
+    assert (strikes.failures, strikes.strikes) == (100, 0)
+    assert not strikes.fail()
+    assert (strikes.failures, strikes.strikes) == (101, 1)
+
+
 @given(st.lists(st.sampled_from(["fails", "another is applied", "gets through"]), max_size=60))
 def test_a_car_is_parked_when_and_only_when_it_failed_so_often_with_something_applied_in_between(
     steps: list[str],

@@ -51,7 +51,7 @@ def test_the_least_that_must_be_set_is_enough() -> None:
     assert (settings.lanes, settings.batch_bytes, settings.linger_ms, settings.prefetch_blocks) == (
         4,
         MAX_BATCH_BYTES,
-        20,
+        100,
         4,
     )
 

@@ -2,7 +2,8 @@
 
 A node returns the transactions of a block in the order of their ids, not in that in which they were committed. Order
 is therefore rebuilt from what they spend, which gives the same result on every reading. A transaction is looked into
-only as far as the relay needs; what is forwarded is its text as the node wrote it, byte for byte.
+only as far as the relay needs; what is forwarded is its text as the node wrote it, byte for byte (in a block in
+which one transaction is no JSON, all are written anew).
 """
 
 import hashlib
@@ -24,9 +25,8 @@ class MalformedBlockError(ValueError):
 class Transaction(msgspec.Struct, frozen=True):
     """One transaction. `raw` is the whole of it as JSON.
 
-    `spends` are the ids of the transactions whose outputs it spends; `fulfillments`, the texts that sign for it, are kept
-    of a CREATE.
-    `unsendable` says why JSON has no words for it (NaN, say); `raw` is empty then.
+    `spends` are the ids of the transactions whose outputs it spends; `fulfillments`, the texts that sign for it, are
+    kept of a CREATE. `unsendable` says why JSON has no words for it (NaN, say); `raw` is empty then.
     """
 
     id: str
@@ -58,7 +58,7 @@ class _Spent(msgspec.Struct):
 
 class _Input[F](msgspec.Struct):
     fulfills: _Spent | None
-    fulfillment: F = None  # type: ignore[assignment]  # absent in some; F | None would not do, msgspec.Raw stands alone
+    fulfillment: F = None  # type: ignore[assignment]  # F | None would not do: msgspec.Raw stands alone
 
 
 class _Asset(msgspec.Struct):
@@ -75,11 +75,15 @@ class _Seen[F](msgspec.Struct):
     asset: _Asset | None = None
 
 
-class _BlockAnswer(msgspec.Struct):
+class _Height(msgspec.Struct):
     height: int
+
+
+class _BlockAnswer(_Height):
     transactions: list[msgspec.Raw]
 
 
+_height = msgspec.json.Decoder(_Height)
 _block_answer = msgspec.json.Decoder(_BlockAnswer)
 _transaction_list = msgspec.json.Decoder(list[msgspec.Raw])
 _seen = msgspec.json.Decoder(_Seen[msgspec.Raw])
@@ -97,6 +101,16 @@ def read_block(height: int, answer: bytes) -> Block:
     if found.height != height:
         raise MalformedBlockError(f"{where}: the answer is not this block")
     return Block(height, tuple(in_spending_order([_transaction(bytes(raw), where) for raw in found.transactions])))
+
+
+def check_height(height: int, answer: bytes) -> None:
+    """Raise MalformedBlockError unless this is the block `height`; its transactions are not looked into."""
+    try:
+        found = _height.decode(answer).height
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        found = read_block(height, answer).height
+    if found != height:
+        raise MalformedBlockError(f"block {height}: the answer is not this block")
 
 
 def read_transactions(answer: bytes, where: str) -> list[Transaction]:

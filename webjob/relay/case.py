@@ -46,6 +46,11 @@ class Case:
             self.owed[event.transaction_id] = event
             self.to_send.append(event)
 
+    def put_before(self, events: Sequence[CarEvent]) -> None:
+        """Events of the car that come before all that it has."""
+        self.owed = {event.transaction_id: event for event in events} | self.owed
+        self.to_send.extendleft(reversed(events))
+
     def batch(self, most: int, most_bytes: int) -> list[CarEvent]:
         """What to send next: one event at first, more as they get through; nothing that cannot be sent."""
         first = list(takewhile(lambda event: not event.unsendable, islice(self.to_send, min(self.size, most))))

@@ -18,7 +18,7 @@ from azure.data.tables import EdmType, EntityProperty, UpdateMode
 from relay.errors import SupersededError, TablesError
 from relay.progress import Mark
 from relay.settings import TablesSettings
-from relay.tables import TABLE, open_service, tables_errors
+from relay.tables import TABLE, Line, open_service, tables_errors
 
 CHECKPOINT = "checkpoint-"
 MAX_TEXT = 1_000
@@ -58,10 +58,15 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class InForce(msgspec.Struct, frozen=True):
-    """The checkpoint after a write. `went_back`: it is not what was written; delivery must begin again from it."""
+    """The checkpoint after a write.
+
+    `went_back`: it is not what was written, storage is back at an earlier moment. `same_line`: the connection that
+    carried the write before has carried this one, so that storage did not start again in between.
+    """
 
     mark: Mark
     went_back: bool
+    same_line: bool
 
 
 class CheckpointTable:
@@ -72,10 +77,13 @@ class CheckpointTable:
 
     def __init__(self, settings: TablesSettings) -> None:
         self._ledger = settings.ledger_name
-        self._service = open_service(settings)
+        self._line = Line()
+        self._service = open_service(settings, self._line)
         self._table = self._service.get_table_client(TABLE)
         self._etag: str | None = None
         self._mine = Checkpoint(Mark(0), uuid.uuid4().hex, 0)
+        self._connects = 0
+        """How often the line had been made when the row was last written."""
         self._writes: dict[str, int] = {}
         """The height in the row after each write that may stand: the last known one, and those without an answer."""
 
@@ -101,26 +109,28 @@ class CheckpointTable:
         Raises SupersededError when another relay has taken over.
         """
         wanted = msgspec.structs.replace(self._mine, mark=mark, heartbeat=_now(), report=report)
-        return InForce(mark, went_back=False) if self._write(wanted) else self._reconcile(wanted)
+        connects = self._connects
+        in_force, went_back = (mark, False) if self._write(wanted) else self._reconcile(wanted)
+        return InForce(in_force, went_back, same_line=self._connects == connects)
 
-    def _reconcile(self, wanted: Checkpoint) -> InForce:
-        """Read again after a conflict, and decide what it means."""
+    def _reconcile(self, wanted: Checkpoint) -> tuple[Mark, bool]:
+        """Read again after a conflict, and decide what it means: what is in force, and whether storage went back."""
         row = self._row()
         if row is None:
-            return InForce(self._take_over(None, lambda: self._mine.start), went_back=True)
+            return self._take_over(None, lambda: self._mine.start), True
         found = _checkpoint(row)
         if found.owner == wanted.owner:
             # Either an own write landed and its answer was lost, or the account went back to an earlier moment.
             is_known = self._writes.get(found.write) == found.mark.height
             self._etag, self._mine = row.metadata["etag"], found
             if not is_known:
-                return InForce(found.mark, went_back=True)
+                return found.mark, True
             if found.mark.height != wanted.mark.height and not self._write(wanted):
                 raise TablesError("the checkpoint was written by another relay in the same moment")
-            return InForce(wanted.mark, went_back=False)
+            return wanted.mark, False
         if found.generation >= wanted.generation:
             raise SupersededError(f"relay {found.owner} took over with generation {found.generation}")
-        return InForce(self._take_over(row, lambda: 0), went_back=True)
+        return self._take_over(row, lambda: 0), True
 
     def _take_over(self, row: Any, start: Callable[[], int]) -> Mark:
         """Write the next generation over `row`, or the first where there is none."""
@@ -157,6 +167,7 @@ class CheckpointTable:
             except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
                 return False
         self._etag, self._mine, self._writes = written["etag"], named, {named.write: named.mark.height}
+        self._connects = self._line.connects
         return True
 
     def _row(self) -> Any:

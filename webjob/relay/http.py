@@ -2,7 +2,6 @@
 bounded size and time. It knows neither nodes nor the Function."""
 
 import time
-from collections.abc import Iterable
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -32,8 +31,8 @@ def read_bounded(answer: requests.Response, most: int, seconds: float) -> bytes:
     deadline = time.monotonic() + seconds
     chunks: list[bytes] = []
     size = 0
-    parts: Iterable[bytes] = answer.iter_content(CHUNK)
-    for chunk in parts:
+    # read1 returns with what has come, so that the deadline is looked at in time.
+    while chunk := answer.raw.read1(CHUNK, decode_content=True):
         size += len(chunk)
         if size > most:
             answer.close()

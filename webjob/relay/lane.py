@@ -41,16 +41,13 @@ IGNORED_S = 60.0
 """How long an asset that the Function ignored is left out: after that its settings may have been corrected."""
 REMEMBERED_ASSETS = 10_000
 IDLE_S = 5.0
-RECORDED = frozenset({Outcome.APPLIED, Outcome.DUPLICATE})
-"""The record holds an event of these outcomes."""
 
 
-class Sent(msgspec.Struct, frozen=True):
-    """A batch that was acknowledged and may have changed the record, and when. Times are monotonic seconds."""
+class Again(msgspec.Struct, frozen=True):
+    """A batch, or half of one, that failed `attempts` times in a row and is to be sent again."""
 
-    events: tuple[CarEvent, ...]
-    sent_at: float
-    acknowledged_at: float
+    events: list[CarEvent]
+    attempts: int
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -75,8 +72,6 @@ class Lane:
         self.bell = Bell()
         self.error: Exception | None = None
         """What ended the thread, if it was not a stop."""
-        self.last_written: Sent | None = None
-        """The last batch that may have changed the record."""
         self._parts = parts
         self._inbox: deque[tuple[float, list[CarEvent]]] = deque()
         self._redrives: deque[ParkedCar] = deque()
@@ -84,7 +79,7 @@ class Lane:
         self._waiting: deque[CarEvent] = deque()
         self._oldest = 0.0
         self._is_flushed = False
-        self._again: deque[list[CarEvent]] = deque()
+        self._again: deque[Again] = deque()
         self._failures = 0
         self._seen_evidence = 0
         self._cases: dict[str, Case] = {}
@@ -154,11 +149,10 @@ class Lane:
         if due:
             self._send_case(min(due, key=lambda case: case.due))
             # One of the others goes between two cases, so that a car that fails slows its lane, and does not stop it.
-        again = self._next_again()
-        batch = again or self._next_batch(time.monotonic())
-        if batch:
-            self._send_batch(batch, is_retry=bool(again))
-        return bool(due or batch)
+        batch = self._next_again() or Again(self._next_batch(time.monotonic()), 0)
+        if batch.events:
+            self._send_batch(batch.events, batch.attempts)
+        return bool(due or batch.events)
 
     def _seconds_to_next(self) -> float:
         now = time.monotonic()
@@ -167,12 +161,13 @@ class Lane:
             waits.append(self._oldest + self._parts.linger_s - now)
         return max(0.001, min([*waits, IDLE_S]))
 
-    def _next_again(self) -> list[CarEvent]:
-        """The next batch, or half of one, that was sent before and is to be sent again."""
+    def _next_again(self) -> Again | None:
+        """The next batch that is to be sent again, if there is one."""
         while self._again:
-            if batch := self._without_left_out(self._again.popleft()):
-                return batch
-        return []
+            again = self._again.popleft()
+            if events := self._without_left_out(again.events):
+                return Again(events, again.attempts)
+        return None
 
     def _next_batch(self, now: float) -> list[CarEvent]:
         """The next events to send together; none when there are none, or when more may come to fill the batch."""
@@ -200,41 +195,40 @@ class Lane:
                 self._parts.tally.add(Outcome.IGNORED, 1)
                 self._parts.progress.settle([event])
             elif event.unsendable:
-                self._park(car, event, [event], event.unsendable)
+                self._set_aside(car, [event])
             else:
                 kept.append(event)
         return kept
 
     # ---- batches of several cars
 
-    def _send_batch(self, batch: list[CarEvent], *, is_retry: bool) -> None:
+    def _send_batch(self, batch: list[CarEvent], attempts: int) -> None:
         self._parts.gate.wait(self.bell)
-        sent_at = time.monotonic()
-        verdict = self._post.send(batch)
-        match verdict:
+        began = time.monotonic()
+        match self._post.send(batch):
             case Settled(results):
-                self._acknowledged(batch, results, sent_at, is_retry=is_retry)
+                self._acknowledged(batch, results, time.monotonic() - began)
                 self._failures = 0
                 for car, events in by_car(batch).items():
                     self._take_results(car, events, results)
             case Refused(reason, by_function):
                 self._note_failure()
-                self._halve(batch, reason, is_final=by_function)
+                self._halve(batch, attempts, reason, is_final=by_function)
                 if not by_function:
                     self._wait(0.0)
             case Misconfigured(reason):
-                self._again.appendleft(batch)
+                self._again.appendleft(Again(batch, attempts))
                 self._hold(reason)
             case Unknown(reason, may_be_an_event, retry_after):
                 self._note_failure()
                 _log_retry(batch, reason, self._failures)
-                if may_be_an_event and self._failures >= ATTEMPTS_TOGETHER:
-                    self._halve(batch, reason, is_final=False)
+                if may_be_an_event and attempts + 1 >= ATTEMPTS_TOGETHER:
+                    self._halve(batch, attempts + 1, reason, is_final=False)
                 else:
-                    self._again.appendleft(batch)
+                    self._again.appendleft(Again(batch, attempts + 1))
                 self._wait(retry_after)
 
-    def _halve(self, batch: list[CarEvent], reason: str, *, is_final: bool) -> None:
+    def _halve(self, batch: list[CarEvent], attempts: int, reason: str, *, is_final: bool) -> None:
         """Send a batch in two. One that is of a single car is set aside; a single event is parked where `is_final`."""
         cars = by_car(batch)
         if len(batch) == 1 and is_final:
@@ -244,7 +238,7 @@ class Lane:
         else:
             middle = len(batch) // 2
             log.warning("batch halved", extra=fields(batch=_name(batch), events=len(batch), reason=short(reason)))
-            self._again.extendleft((batch[middle:], batch[:middle]))
+            self._again.extendleft((Again(batch[middle:], attempts), Again(batch[:middle], attempts)))
 
     def _note_failure(self) -> None:
         if self._failures == 0:
@@ -265,28 +259,25 @@ class Lane:
 
     # ---- results
 
-    def _acknowledged(
-        self, batch: Sequence[CarEvent], results: Mapping[str, Result], sent_at: float, *, is_retry: bool
-    ) -> None:
-        """Note what came back: for the log, as evidence, and for the proof that storage kept it."""
+    def _acknowledged(self, batch: Sequence[CarEvent], results: Mapping[str, Result], seconds: float) -> None:
+        """Note what came back, for the log and as evidence."""
         came = [results[event.transaction_id] for event in batch]
         counts = self._parts.tally.note(batch, came)
         self._parts.evidence.note(came)
-        now = time.monotonic()
         places = {"first": batch[0].sequence, "last": batch[-1].sequence}
-        ms = round((now - sent_at) * 1000)
+        ms = round(seconds * 1000)
         log.info("delivered", extra=fields(batch=_name(batch), **places, events=len(batch), **counts, ms=ms))
-        recorded = tuple(event for event, result in zip(batch, came, strict=True) if result.outcome in RECORDED)
-        if recorded and (is_retry or Outcome.APPLIED in counts):
-            self.last_written = Sent(recorded, sent_at, now)
 
     def _take_results(self, car: str, events: list[CarEvent], results: Mapping[str, Result]) -> None:
         """Do what the results of one car in a batch of several ask for."""
         done, rest = _split(events, results)
         self._parts.progress.settle(done)
+        is_ignored = _is_ignored_create(car, done, results)
+        if is_ignored:
+            self._ignored.put(car, time.monotonic())
         if rest:
             case = self._set_aside(car, rest)
-            case.is_ignored = _is_ignored_create(car, done, results)
+            case.is_ignored = is_ignored
             self._judge(case, results[rest[0].transaction_id])
 
     def _judge(self, case: Case, result: Result) -> None:
@@ -306,9 +297,10 @@ class Lane:
 
     # ---- cars that are set aside
 
-    def _set_aside(self, car: str, events: Iterable[CarEvent]) -> Case:
-        case = self._cases[car] = Case(car, Strikes(self._parts.evidence), time.monotonic())
-        case.add(events)
+    def _set_aside(self, car: str, events: Sequence[CarEvent]) -> Case:
+        """Deliver these events of a car by themselves, before those of it that are set aside already."""
+        case = self._cases.setdefault(car, Case(car, Strikes(self._parts.evidence), time.monotonic()))
+        case.put_before(events)
         return case
 
     def _send_case(self, case: Case) -> None:
@@ -323,11 +315,10 @@ class Lane:
             return
         batch = case.batch(self._parts.most, self._parts.most_bytes)
         self._parts.gate.wait(self.bell)
-        sent_at = time.monotonic()
+        began = time.monotonic()
         match self._post.send(batch):
             case Settled(results):
-                # It may have been sent before, in a batch whose answer was lost.
-                self._acknowledged(batch, results, sent_at, is_retry=True)
+                self._acknowledged(batch, results, time.monotonic() - began)
                 done, rest = _split(batch, results)
                 case.is_ignored = case.is_ignored or _is_ignored_create(case.car, done, results)
                 if done:
@@ -342,18 +333,32 @@ class Lane:
                 self._hold(reason)
             case Unknown(reason, False, retry_after):
                 # No event brings this about: it is not the car's failure.
-                self._note_failure()
-                _log_retry(batch, reason, self._failures)
-                self._wait(retry_after)
+                self._parts.gate.close(retry_after)
+                case.strikes.stumble()
+                self._try_later(case, reason)
+            case Unknown(reason, True, retry_after) if retry_after:
+                self._parts.gate.close(retry_after)
+                self._fail_case(case, batch, reason)
             case Refused(reason) | Unknown(reason, True):
-                case.size = max(1, len(batch) // 2)
-                self._fail(case, reason)
+                self._fail_case(case, batch, reason)
+
+    def _fail_case(self, case: Case, batch: Sequence[CarEvent], reason: str) -> None:
+        """Events of a car failed together: try fewer later. One event that fails alone counts against the car."""
+        if len(batch) == 1:
+            self._fail(case, reason)
+        else:
+            case.size = len(batch) // 2
+            case.strikes.stumble()
+            self._try_later(case, reason)
 
     def _fail(self, case: Case, reason: str) -> None:
         """A car failed alone: try it again later, or park it."""
         if case.strikes.fail():
             self._park_case(case, f"failed alone {case.strikes.failures} times: {reason}")
-            return
+        else:
+            self._try_later(case, reason)
+
+    def _try_later(self, case: Case, reason: str) -> None:
         delay = backoff.delay(case.strikes.failures)
         case.due = time.monotonic() + delay
         facts = fields(car=case.car, reason=short(reason), attempt=case.strikes.failures, retry_in_s=delay)
@@ -386,13 +391,16 @@ class Lane:
             log.info("car redriven", extra=fields(car=case.car, is_car=not case.is_ignored))
 
     def _begin_redrive(self, car: ParkedCar) -> None:
-        if car.asset_id in self._cases:
+        # Read again, here where it is written: more may have been left out since it was asked for.
+        find = partial(self._parts.parking.find, car.asset_id)
+        row = until_done(self.bell, "a parked car", find) if car.asset_id not in self._cases else None
+        if row is None:
             return
         log.info("redriving", extra=fields(car=car.asset_id))
         self._parked.discard(car.asset_id)
         case = self._set_aside(car.asset_id, [])
-        case.is_redrive, case.last = True, car.last_transaction or car.transaction_id
-        case.needed = {car.transaction_id, case.last}
+        case.is_redrive, case.last = True, row.last_transaction or row.transaction_id
+        case.needed = {row.transaction_id, case.last}
         case.needs_chain = True
 
     def _park_case(self, case: Case, reason: str) -> None:

@@ -21,6 +21,7 @@ from relay.blocks import (
     Block,
     MalformedBlockError,
     Transaction,
+    check_height,
     in_spending_order,
     read_block,
     read_transaction,
@@ -83,12 +84,15 @@ class Ledger:
         return block
 
     def has_block(self, height: int) -> bool:
-        """Whether a node has the block at `height`; it is not looked into."""
+        """Whether a node has the block at `height`; its transactions are not looked into."""
+        name = f"block {height}"
         node = self._node()
-        answer = self._ask(node, f"block {height}", lambda: node.get(f"{node.driver.blocks.path}{height}"))
-        if answer is not None:
-            node.shown = max(node.shown, height)
-        return answer is not None
+        answer = self._ask(node, name, lambda: node.get(f"{node.driver.blocks.path}{height}"))
+        if answer is None:
+            return False
+        self._read(node, name, lambda: check_height(height, answer))
+        node.shown = max(node.shown, height)
+        return True
 
     def transaction(self, transaction_id: str) -> Transaction | None:
         """The transaction with this id, or None where the ledger has none."""
@@ -174,7 +178,8 @@ class Ledger:
             return question()
         except _StatusError as error:
             if error.status in {429, 503}:
-                node.busy_until = time.monotonic() + max(error.retry_after, BUSY_WAIT_S if error.status == 429 else 0.0)
+                least = BUSY_WAIT_S if error.status == 429 else 0.0
+                node.busy_until = time.monotonic() + (error.retry_after or least)
             told = "an HTML 404, not BigchainDB's; is LEDGER_URLS right?" if error.status == 404 else f"{error.status}"
             raise self._fault(node, f"{name}: {node.name} answered {told}") from error
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:

@@ -1,8 +1,8 @@
 """The relay's life: startup, main loop, shutdown.
 
 The pipeline delivers, in threads of its own. The main loop keeps the checkpoint behind it: never past an event that is
-not settled, and never before storage was seen to hold what was acknowledged. It also obeys what people ask for, and
-begins again from the checkpoint when storage went back.
+not settled, and never before it is certain that storage holds what was acknowledged. It also obeys what people ask
+for, and begins again from the checkpoint when storage may have gone back.
 """
 
 import datetime as dt
@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from relay.backoff import delay
 from relay.bell import Bell
 from relay.cars import Cars
 from relay.checkpoint import CheckpointTable, Report
@@ -29,7 +28,6 @@ from relay.patience import until_done
 from relay.pipeline import Delivery, Pipeline
 from relay.post import Post
 from relay.progress import Mark
-from relay.proof import Proof, prove
 from relay.settings import Settings
 from relay.silence import StreamState
 from relay.stream import Stream
@@ -38,8 +36,10 @@ from relay.tally import Tally
 TICK_S = 0.1
 CHECKPOINT_EVERY_S = 1.0
 """The checkpoint moves at most so often."""
-HEARTBEAT_S = 5.0
-"""How often the checkpoint's row is written although it stands still."""
+HEARTBEAT_S = 2.0
+"""How often the checkpoint's row is written although it stands still. Azurite closes a connection idle for 5 s."""
+BREAKS_IN_A_ROW = 3
+"""So often in a row a connection that was not kept makes delivery begin again; then something keeps closing it."""
 CONTROL_EVERY_S = 2.0
 """How often it is looked whether people ask for something: pause, resume, redrive."""
 LEDGER_CHECK_S = 60.0
@@ -82,7 +82,6 @@ class Relay:
         self._checkpoint = CheckpointTable(settings.tables)
         self._parked = ParkedTable(settings.tables)
         self._control = ControlTable(settings.tables)
-        self._proving = self._new_post()
         self._trouble = LastTrouble()
         log.addHandler(self._trouble)
         self._stream = Stream(lambda: settings.stream_url or self._ledger.stream_url(), self._ring_hint)
@@ -99,8 +98,8 @@ class Relay:
         self._mark = Mark(0)
         self._parked_count = 0
         self._level_at: dt.datetime | None = None
-        self._written_at = self._controlled_at = self._ledger_checked_at = self._prove_after = 0.0
-        self._failed_proofs = self._missed = 0
+        self._written_at = self._controlled_at = self._ledger_checked_at = 0.0
+        self._breaks = self._missed = 0
 
     # ---- startup
 
@@ -160,7 +159,7 @@ class Relay:
                 self._pipeline.check()
                 if self._pipeline.is_level:
                     self._level_at = dt.datetime.now(dt.UTC)
-            if now - self._written_at > CHECKPOINT_EVERY_S and self._has_moved() and now > self._prove_after:
+            if now - self._written_at > CHECKPOINT_EVERY_S and self._has_moved():
                 self._keep_checkpoint()
             elif now - self._written_at > HEARTBEAT_S:
                 self._write(self._mark)
@@ -175,49 +174,48 @@ class Relay:
     def _keep_checkpoint(self) -> None:
         """Move the checkpoint to what is settled, once it is proven that storage holds it.
 
-        First the row is written, then the proof is asked for, then the row is written again under the ETag of the first
-        write. Storage that went back before the first write fails the proof; storage that went back after it fails the
-        second.
+        The row is written twice. The first write shows, by coming over the same connection as the one before, that
+        storage did not start again since, and so holds all that was acknowledged until now. The second write, under the
+        ETag of the first, moves the checkpoint; it fails where storage went back after all.
         """
-        if self._pipeline is None:
-            return
-        mark = self._pipeline.progress.mark
-        unproven = self._pipeline.unproven()
-        if unproven:
-            if not self._write(self._mark):
-                return
-            match prove(self._proving, unproven):
-                case Proof.WENT_BACK:
-                    log.warning("record went back", extra=fields(checkpoint=self._mark.height, settled=mark.height))
-                    self._begin_again(self._mark)
-                    return
-                case Proof.UNKNOWN:
-                    self._failed_proofs += 1
-                    self._prove_after = time.monotonic() + delay(self._failed_proofs)
-                    return
-        if self._write(mark):
-            self._failed_proofs = 0
-            if self._pipeline is not None:
-                self._pipeline.proved(unproven)
+        if self._pipeline is not None:
+            mark = self._pipeline.progress.mark
+            if self._write(self._mark):
+                self._write(mark)
 
     def _write(self, mark: Mark) -> bool:
-        """Write the checkpoint; False when storage went back, and delivery has begun again from where it is now."""
+        """Write the checkpoint; False when delivery has begun again from it, since storage may have gone back."""
         in_force = until_done(
             self._bell, "writing the checkpoint", lambda: self._checkpoint.advance(mark, self._report())
         )
         self._written_at = time.monotonic()
         self._mark = in_force.mark
+        self._breaks = 0 if in_force.same_line else self._breaks + 1
         if in_force.went_back:
             log.warning("checkpoint went back", extra=fields(wanted=mark.height, found=in_force.mark.height))
-            self._begin_again(in_force.mark)
-        return not in_force.went_back
+            self._begin_again()
+            return False
+        if in_force.same_line or self._is_nothing_at_stake():
+            return True
+        if self._breaks > BREAKS_IN_A_ROW:
+            if self._breaks == BREAKS_IN_A_ROW + 1:
+                log.warning("storage keeps no connection", extra=fields(checkpoint=in_force.mark.height))
+            return True
+        log.warning("storage may have gone back", extra=fields(checkpoint=in_force.mark.height))
+        self._begin_again()
+        return False
 
-    def _begin_again(self, mark: Mark) -> None:
-        """Deliver again from `mark` on."""
+    def _is_nothing_at_stake(self) -> bool:
+        """Whether nothing was delivered that the checkpoint has not passed."""
+        progress = self._pipeline.progress if self._pipeline is not None else None
+        return progress is None or (progress.is_settled and progress.mark.height == self._mark.height)
+
+    def _begin_again(self) -> None:
+        """Deliver again from the checkpoint on."""
         if self._pipeline is not None:
             self._pipeline.stop(0.0)
             self._pipeline = None
-            self._start_pipeline(mark)
+            self._start_pipeline(self._mark)
 
     def _start_pipeline(self, mark: Mark) -> None:
         parked = until_done(self._bell, "parked cars", self._parked.all)
@@ -297,7 +295,6 @@ class Relay:
         if self._pipeline is not None:
             self._pipeline.stop(0.0)
         self._stream.close()
-        self._proving.close()
         self._checkpoint.close()
         self._parked.close()
         self._control.close()

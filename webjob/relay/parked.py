@@ -1,6 +1,7 @@
 """Which cars are parked, in table Relay: one row each, with the reason. Written by lanes, commands and the relay."""
 
 import threading
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -40,6 +41,9 @@ class Parking(Protocol):
 
     def unpark(self, asset_id: str) -> None:
         """Note that a car is parked no longer."""
+
+    def find(self, asset_id: str) -> ParkedCar | None:
+        """The parked car, or None when it is not parked."""
 
 
 class ParkedTable:
@@ -98,17 +102,15 @@ class ParkedTable:
                 rows = list(self._table.query_entities(query, parameters=parameters))
             except ResourceNotFoundError:
                 rows = []
-        return [
-            ParkedCar(
-                asset_id=row["RowKey"].removeprefix(PARKED),
-                transaction_id=row["TransactionId"],
-                sequence=row["Sequence"],
-                reason=row["Reason"],
-                last_transaction=row.get("LastTransaction", ""),
-                redrive=row.get("Redrive", False),
-            )
-            for row in rows
-        ]
+        return [_parked_car(row) for row in rows]
+
+    def find(self, asset_id: str) -> ParkedCar | None:
+        """The parked car, or None when it is not parked."""
+        with self._lock, tables_errors():
+            try:
+                return _parked_car(self._table.get_entity(self._ledger, PARKED + asset_id))
+            except ResourceNotFoundError:
+                return None
 
     def _note(self, asset_id: str, **properties: Any) -> bool:
         """Change some properties of a parked car's row; False when there is no such row."""
@@ -119,3 +121,14 @@ class ParkedTable:
             except ResourceNotFoundError:
                 return False
         return True
+
+
+def _parked_car(row: Mapping[str, Any]) -> ParkedCar:
+    return ParkedCar(
+        asset_id=row["RowKey"].removeprefix(PARKED),
+        transaction_id=row["TransactionId"],
+        sequence=row["Sequence"],
+        reason=row["Reason"],
+        last_transaction=row.get("LastTransaction", ""),
+        redrive=row.get("Redrive", False),
+    )

@@ -63,6 +63,10 @@ class Strikes:
             self.strikes += 1
         return self.strikes >= STRIKES
 
+    def stumble(self) -> None:
+        """Several of its events failed together: that says nothing against it yet."""
+        self.failures += 1
+
     def clear(self) -> None:
         """The car got something through: it begins anew."""
         self.failures = self.strikes = 0

@@ -10,7 +10,7 @@ from relay.bell import Bell
 from relay.cars import Cars
 from relay.feeder import Feeder, lane_of
 from relay.gate import Gate
-from relay.lane import Lane, Parts, Sent
+from relay.lane import Lane, Parts
 from relay.ledger import Ledger
 from relay.parked import ParkedCar, Parking
 from relay.parking import Evidence
@@ -76,7 +76,6 @@ class Pipeline:
             stream=stream,
             last=last,
         )
-        self._proven: set[int] = set()
         for number, lane in enumerate(self._lanes):
             lane.start(car for car in parked if lane_of(car, settings.lanes) == number)
         self._feeder.start()
@@ -110,17 +109,6 @@ class Pipeline:
         """Try a parked car again."""
         self._lanes[lane_of(car.asset_id, len(self._lanes))].redrive(car)
 
-    def unproven(self) -> list[Sent]:
-        """The batches that show, if the record holds them, that it holds all that was acknowledged until now."""
-        written = [lane.last_written for lane in self._lanes if lane.last_written is not None]
-        return [sent for sent in latest(written) if id(sent) not in self._proven]
-
-    def proved(self, batches: Iterable[Sent]) -> None:
-        """The record was seen to hold these."""
-        self._proven = {id(sent) for sent in batches} | {
-            one for one in self._proven if any(one == id(lane.last_written) for lane in self._lanes)
-        }
-
     def stop(self, seconds: float) -> None:
         """End all threads: each finishes the request it is at, which is waited for, `seconds` in all."""
         deadline = time.monotonic() + seconds
@@ -129,13 +117,3 @@ class Pipeline:
         self._repairs.stop()
         for part in self._threads:
             part.join(max(0.0, deadline - time.monotonic()))
-
-
-def latest(written: Iterable[Sent]) -> list[Sent]:
-    """Of the last batches of several lanes, those that no other vouches for.
-
-    A batch vouches for all that was acknowledged before it was sent: storage that holds it holds them too.
-    """
-    batches = list(written)
-    last_sent = max((one.sent_at for one in batches), default=0.0)
-    return [one for one in batches if one.acknowledged_at >= last_sent]

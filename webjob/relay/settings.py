@@ -107,7 +107,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         batch_bytes=_whole_number(
             environment, "RELAY_BATCH_BYTES", default=MAX_BATCH_BYTES, least=10_000, most=MAX_BATCH_BYTES
         ),
-        linger_ms=_whole_number(environment, "RELAY_LINGER_MS", default=20, least=0, most=10_000),
+        linger_ms=_whole_number(environment, "RELAY_LINGER_MS", default=100, least=0, most=10_000),
         prefetch_blocks=_whole_number(environment, "RELAY_PREFETCH_BLOCKS", default=4, least=1, most=16),
         log_format=_choice(environment, "RELAY_LOG_FORMAT", default="text", allowed=("text", "json")),
         shutdown_file=environment.get("WEBJOBS_SHUTDOWN_FILE", ""),

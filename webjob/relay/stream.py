@@ -23,7 +23,7 @@ PING_S = 15.0
 """After so many seconds without a frame a ping is sent; after twice as many the connection is given up."""
 CONNECT_TIMEOUT_S = 10.0
 MAX_FRAME_BYTES = 1024 * 1024
-"""An event has some 200 bytes. A frame that claims more than this ends the connection before it is read."""
+"""An event has some 200 bytes. A message ends the connection when so much of it has come."""
 KEPT_HEIGHTS = 1_024
 
 

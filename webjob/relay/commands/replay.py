@@ -47,6 +47,9 @@ class _Undelivered:
     def unpark(self, asset_id: str) -> None:
         self.cars.pop(asset_id, None)
 
+    def find(self, asset_id: str) -> ParkedCar | None:
+        return self.cars.get(asset_id)
+
 
 def replay(settings: Settings, first: int, last: int | None, *, as_json: bool) -> Exit:
     """Deliver the blocks `first` to `last` (to the tip, where that is None) once more. Raises TablesError."""
