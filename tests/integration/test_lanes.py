@@ -406,13 +406,16 @@ def test_an_event_that_json_cannot_carry_parks_its_car_and_no_other(
     assert "JSON" in car.reason
 
 
+@pytest.mark.parametrize("at_first", [None, Answer(404), Answer(503), Answer(413)], ids=["", "404", "503", "413"])
 def test_what_comes_before_an_event_that_json_cannot_carry_is_delivered(
-    parts: Parts, platform: Platform, parking: ParkedTable
+    parts: Parts, platform: Platform, parking: ParkedTable, at_first: Answer | None
 ) -> None:
+    platform.script.extend([at_first] if at_first else [])
+    platform.answering = record = Record()
     deliver(parts, *events_of("a0", "a1"), unsendable("a2", 2), *events_of("a3", "b0", height=3))
-    sent = [name for batch in platform.ids for name in batch]
-    assert sorted(sent) == ["a0", "a1", "b0"]
-    assert sent.index("a0") < sent.index("a1")
+    assert record.of("a") == ["a0", "a1"]
+    assert record.of("b") == ["b0"]
+    assert "a2" not in itertools.chain.from_iterable(platform.ids)
     [car] = parking.all()
     assert (car.asset_id, car.transaction_id, car.last_transaction) == ("a0", "a2", "a3")
 
@@ -863,6 +866,21 @@ def test_a_redriven_car_that_fails_again_is_parked_with_the_new_reason_and_not_t
         time.sleep(0.1)
     assert len(platform.ids) == 1
     assert parking.all() == [ParkedCar("a0", "a0", sequence(1, 0), "of a0", last_transaction="a2")]
+
+
+def test_a_redrive_that_was_asked_for_twice_is_done_once(
+    parts: Parts, platform: Platform, parking: ParkedTable
+) -> None:
+    # The main loop asks again every two seconds until the row says otherwise, however busy the lane is.
+    row = parked_at("a1", "a1")
+    parking.park(row)
+    platform.answering = lambda events: outcomes(events, lambda _: "rejected")
+    with repairing_from(parts, scripted("a0", "a1")) as chained, working(chained, parked=["a0"]) as at_work:
+        at_work.lane("a0").redrive(row)
+        until(lambda: parked_in(parking) == {"a0": "of a0"})
+        at_work.lane("a0").redrive(row)
+        time.sleep(0.2)
+    assert len(platform.ids) == 1
 
 
 def test_a_car_that_fails_again_as_it_is_redriven_keeps_note_of_what_came_meanwhile(

@@ -44,7 +44,7 @@ def catch(stack: Stack, relay: Child, ledger: LedgerClient) -> Json:
         while not has(stack, registered):
             time.sleep(0.002)
         os.kill(relay.pid, signal.SIGSTOP)
-        if checkpoint(stack)["Height"] < ledger.height_of(registered["id"]):
+        if height(stack) < ledger.height_of(registered["id"]):
             return registered
         os.kill(relay.pid, signal.SIGCONT)
     raise AssertionError("the checkpoint was always faster")
@@ -240,7 +240,7 @@ def test_a_polite_stop_leaves_nothing_to_repeat(stack: Stack, ledger: LedgerClie
         os.kill(relay.pid, signal.SIGCONT)
         eventually(lambda: relay.exit_code is not None, within=6)
         assert relay.exit_code == Exit.DONE
-    assert checkpoint(stack)["Height"] >= ledger.height_of(registered["id"])
+    assert height(stack) >= ledger.height_of(registered["id"])
 
 
 def test_the_log_is_json_on_request_and_names_no_driver_in_full(

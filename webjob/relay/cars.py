@@ -16,7 +16,8 @@ import base58
 from relay.blocks import CREATE, TRANSFER, Transaction
 from relay.errors import LedgerError
 
-REMEMBERED_ASSETS = 50_000
+REMEMBERED_ASSETS = 20_000
+"""Some 5 MB. An asset that was forgotten costs one request when it moves again."""
 
 
 class Recent[V]:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from relay.errors import LedgerError
 
-HIGHEST = 10**12
-"""Heights have twelve digits in a sequence. A node that shows a higher block shows any."""
+HIGHEST = 2**63
+"""A node that shows a block above what 63 bits hold shows any."""
 
 
 def find_tip(has_block: Callable[[int], bool], known: int) -> int:
