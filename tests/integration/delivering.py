@@ -190,6 +190,9 @@ class ScriptedLedger(Ledger):
         in_id_order = sorted(self._blocks[height - 1], key=lambda body: str(body["id"]))
         return read_block(height, json.dumps({"height": height, "transactions": in_id_order}).encode())
 
+    def has_block(self, height: int) -> bool:
+        return 0 < height <= self.shown
+
     def transaction(self, transaction_id: str) -> Transaction | None:
         return next((one for one in self._all() if one.id == transaction_id), None)
 

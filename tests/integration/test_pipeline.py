@@ -19,10 +19,13 @@ from relay.pipeline import Delivery, Pipeline
 from relay.post import Post
 from relay.progress import Mark
 from relay.settings import Secret, TablesSettings, read_settings
+from relay.silence import StreamState
+from relay.stream import Stream
 from relay.tally import Tally
 from tests.integration.conftest import LESSOR
 from tests.integration.delivering import IN_TIME_S, KEY, ScriptedLedger, parked_in, set_delays, until
 from tests.integration.platform import SILENCE, Answer, Platform, Record, all_applied, outcomes
+from tests.integration.test_stream import Node
 from tests.writing import Json, create, new_keys, spoofed_create, transfer
 
 
@@ -81,6 +84,7 @@ def lay(platform: Platform, parking: ParkedTable, tables: str) -> Iterator[Layin
         parked: Iterable[str] = (),
         hint: Bell | None = None,
         last: int | None = None,
+        stream: Stream | None = None,
         **environment: str,
     ) -> Pipeline:
         required = {
@@ -101,7 +105,7 @@ def lay(platform: Platform, parking: ParkedTable, tables: str) -> Iterator[Layin
             tally=Tally(),
             new_post=lambda: Post(platform.url, Secret(KEY)),
         )
-        made.append(Pipeline(delivery, Mark(start), parked, hint=hint, last=last))
+        made.append(Pipeline(delivery, Mark(start), parked, stream, hint, last))
         return made[-1]
 
     yield make
@@ -198,6 +202,47 @@ def test_reading_stops_while_too_much_is_under_way_and_goes_on_as_it_is_answered
     assert pipeline.progress.mark.height == 0
     answers.set()
     until(lambda: pipeline.progress.mark.height == 150)
+
+
+def test_the_tip_is_looked_for_often_until_the_stream_proves_itself_then_rarely_and_often_again_when_it_is_silent(
+    platform: Platform, lay: Laying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.silence.GRACE_S", 0.5)
+    node, hint = Node(), Bell()
+    stream = Stream(lambda: node.url, hint.ring)
+    stream.start()
+    try:
+        until(lambda: stream.is_connected and node.connections)
+        ledger = ScriptedLedger(*([one] for one in registrations(3)))
+        ledger.shown = 0
+        pipeline = lay(ledger, hint=hint, stream=stream, RELAY_POLL_SECONDS="0.1", RELAY_POLL_TRUSTED_SECONDS="60")
+        until(lambda: len(ledger.asked) > 5)
+        assert pipeline.stream_state is StreamState.UNPROVEN
+
+        ledger.shown = 1
+        node.announce(1)
+        until(lambda: pipeline.stream_state is StreamState.ANNOUNCING)
+        until(lambda: pipeline.is_level)
+        time.sleep(0.2)
+        asked = len(ledger.asked)
+        time.sleep(0.6)
+        assert len(ledger.asked) == asked
+
+        ledger.shown = 2  # not announced: found when something else makes the relay look
+        hint.ring()
+        until(lambda: pipeline.stream_state is StreamState.SILENT)
+        asked = len(ledger.asked)
+        until(lambda: len(ledger.asked) > asked + 5)
+        assert pipeline.progress.mark.height == 2
+
+        until(lambda: len(node.connections) == 2)
+        ledger.shown = 3
+        node.announce(3)
+        until(lambda: pipeline.stream_state is StreamState.ANNOUNCING)
+    finally:
+        stream.close()
+        stream.join(5)
+        node.stop()
 
 
 def test_the_mark_waits_for_the_slowest_lane(platform: Platform, lay: Laying) -> None:

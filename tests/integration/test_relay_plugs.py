@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableServiceClient, UpdateMode
 
 from local import audit
-from local.processes import Child
+from local.processes import Child, free_port, running
 from local.scenario import LedgerClient
 from local.stack import LEDGER_NAME, Stack, running_stack
 from relay.exits import Exit
@@ -139,6 +140,20 @@ def test_storage_that_is_not_there_at_the_start_is_waited_for_by_name(
     finally:
         stack.storage.stop()
         stack.storage.start_again()
+
+
+def test_a_node_that_is_not_there_at_the_start_is_waited_for_by_name(stack: Stack, tmp_path: Path) -> None:
+    port = free_port()
+    settings = {"LEDGER_NAME": "late", "LEDGER_URLS": f"http://127.0.0.1:{port}"}
+    with relaying(stack, tmp_path, **settings) as relay:
+        eventually(lambda: said(relay, 'waiting what="reading a block"'))
+        argv = [sys.executable, "-m", "local.ledger", "--with-parent", "--port", str(port)]
+        with running("a late ledger", argv, log=tmp_path / "ledger.log"):
+            eventually(lambda: said(relay, "stream connected"))
+            LedgerClient(settings["LEDGER_URLS"]).create(LESSOR, new_car())
+            # The Function follows another ledger, so that this event is as far as it gets.
+            eventually(lambda: said(relay, "REFUSED"))
+            assert said(relay, "421")
 
 
 def test_when_a_node_fails_or_shows_pages_the_next_one_is_read(

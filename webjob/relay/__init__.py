@@ -1,5 +1,6 @@
 """The relay: holds a BigchainDB node's event stream and forwards every car's transactions to the insurer's Function.
 
-ledger, stream, delivery and checkpoint do the I/O; blocks, events, verdict and silence decide without any; loop puts
-them together. It shares no code with the Function, only the contract in docs/contract.md.
+loop is its life, pipeline what delivers: the feeder reads, lanes send. ledger, stream, post and the tables do the I/O;
+blocks, events, cars, progress, parking, silence and verdict decide without any. It shares no code with the Function,
+only the contract in docs/contract.md.
 """

@@ -195,7 +195,9 @@ class Lane:
                 self._parts.tally.add(Outcome.IGNORED, 1)
                 self._parts.progress.settle([event])
             elif event.unsendable:
-                self._set_aside(car, [event])
+                # What comes before it goes with it, so that it is delivered first, whatever happens to it.
+                self._set_aside(car, [*(one for one in kept if one.asset_id == car), event])
+                kept = [one for one in kept if one.asset_id != car]
             else:
                 kept.append(event)
         return kept
@@ -391,10 +393,10 @@ class Lane:
             log.info("car redriven", extra=fields(car=case.car, is_car=not case.is_ignored))
 
     def _begin_redrive(self, car: ParkedCar) -> None:
-        # Read again, here where it is written: more may have been left out since it was asked for.
+        # Read again, here where it is written: more may have been left out since, or it was tried already.
         find = partial(self._parts.parking.find, car.asset_id)
         row = until_done(self.bell, "a parked car", find) if car.asset_id not in self._cases else None
-        if row is None:
+        if row is None or not row.redrive:
             return
         log.info("redriving", extra=fields(car=car.asset_id))
         self._parked.discard(car.asset_id)
