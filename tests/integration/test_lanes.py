@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from local.scenario import LedgerClient, spending
 from relay.bell import Bell
-from relay.blocks import sequence
+from relay.blocks import Transaction, sequence
+from relay.errors import LedgerError
 from relay.events import MAX_BATCH_BYTES, CarEvent, make_event
 from relay.feeder import lane_of
 from relay.gate import Gate
@@ -32,7 +33,7 @@ from relay.post import ANSWER_TIMEOUT_S, Post
 from relay.progress import Mark, Progress
 from relay.repair import Repairs
 from relay.settings import Secret, TablesSettings
-from relay.tally import Tally
+from relay.tally import PARKED, Tally
 from relay.verdict import Verdict
 from tests.integration.conftest import LESSOR
 from tests.integration.delivering import (
@@ -378,6 +379,7 @@ def test_a_relay_that_starts_later_leaves_a_parked_car_out_and_notes_what_it_pas
     deliver(parts, *events_of("a2", "b0", "a3"), parked=["a0"])
     assert platform.ids == [["b0"]]
     assert parking.all() == [msgspec.structs.replace(row, last_transaction="a3")]
+    assert parts.tally.counts() == {"applied": 1, PARKED: 2}
 
 
 def test_a_car_that_is_left_out_is_parked_in_the_table_even_if_its_row_went_missing(
@@ -557,6 +559,23 @@ def test_a_car_that_is_set_aside_does_not_stop_the_others_of_its_lane(
     assert record.of("a") == ["a0"]
     assert record.deferred == []
     assert parked_in(parking) == {}
+
+
+def test_cars_that_fail_and_fail_take_no_more_than_every_other_turn_of_their_lane(
+    parts: Parts, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_delays(monkeypatch, 0.0)
+    failing = "abcde"
+    platform.answering = lambda events: outcomes(
+        events, lambda one: "failed" if one["subject"][0] in failing else "duplicate"
+    )
+    with working(msgspec.structs.replace(parts, most=1)) as at_work:
+        at_work.put(*events_of(*(f"{car}0" for car in failing)))
+        until(lambda: len(platform.ids) > 20)
+        at_work.put(*events_of("x0", "y0", "z0", height=2))
+        until(lambda: ["z0"] in platform.ids)
+    places = [platform.ids.index([name]) for name in ("x0", "y0", "z0")]
+    assert places == [places[0], places[0] + 2, places[0] + 4]
 
 
 def test_the_later_events_of_a_car_that_was_set_aside_follow_in_order_once_it_gets_through(
@@ -766,6 +785,28 @@ def test_a_chain_that_a_node_cannot_show_whole_is_waited_for(
     assert parked_in(parking) == {}
 
 
+def test_a_node_that_asks_to_be_left_alone_is_not_asked_for_a_chain_before(
+    parts: Parts, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.answering = record = Record()
+    ledger = scripted("a0", "a1")
+    asked: list[float] = []
+    whole = ledger.chain
+
+    def busy_at_first(asset_id: str) -> list[Transaction]:
+        asked.append(time.monotonic())
+        if len(asked) == 1:
+            raise LedgerError("every node asked to be left alone for a while (429)", 0.4)
+        return whole(asset_id)
+
+    monkeypatch.setattr(ledger, "chain", busy_at_first)
+    with repairing_from(parts, ledger) as chained:
+        deliver(chained, *events_of("a1", height=2))
+    first, second = asked
+    assert 0.35 <= second - first < 2
+    assert record.of("a") == ["a0", "a1"]
+
+
 @pytest.mark.parametrize("refusal", [Answer(413), Answer(500)], ids=["413", "500"])
 def test_a_chain_that_is_too_much_at_once_is_halved_until_it_fits_and_parks_nothing(
     parts: Parts, platform: Platform, parking: ParkedTable, refusal: Answer
@@ -815,6 +856,17 @@ def test_an_asset_whose_registration_the_function_ignored_is_not_sent_again_for_
         at_work.settle(*events_of("a0", height=1))
         at_work.settle(*events_of("a1", height=2))
     assert platform.ids == [["a0"]]
+
+
+def test_no_chain_is_fetched_for_an_asset_that_the_function_ignores_in_the_same_batch(
+    parts: Parts, platform: Platform
+) -> None:
+    platform.answering = ignored_as_by_the_function
+    ledger = scripted("a0", "a1")
+    with repairing_from(parts, ledger) as chained:
+        deliver(chained, *events_of("a0", "a1", "b0"))
+    assert platform.ids == [["a0", "a1", "b0"]]
+    assert ledger.chains == []
 
 
 def test_an_asset_that_was_ignored_is_tried_again_after_a_while_and_then_comes_whole(

@@ -5,7 +5,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 import pytest
 
@@ -48,26 +47,6 @@ def parking(tables: str) -> Iterator[ParkedTable]:
 def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again at once, nearly, however often it has failed."""
     set_delays(monkeypatch, 0.005)
-
-
-@dataclass
-class Piping:
-    """A pipeline at work on a scripted ledger, and the bell that hints at new blocks."""
-
-    pipeline: Pipeline
-    ledger: ScriptedLedger
-    hint: Bell
-
-    def show(self, count: int) -> None:
-        """Let the ledger have so many blocks more, and wait until they are settled."""
-        self.ledger.shown += count
-        self.hint.ring()
-        self.settle()
-
-    def settle(self) -> None:
-        """Wait until all that the ledger shows is settled."""
-        until(lambda: self.pipeline.progress.mark.height >= self.ledger.shown)
-        self.pipeline.check()
 
 
 Laying = Callable[..., Pipeline]
@@ -179,6 +158,14 @@ def test_blocks_are_delivered_as_the_ledger_grows_and_the_pipeline_is_level_at_i
     ledger.shown = 7
     until(lambda: pipeline.progress.mark.height == 7)
     assert sorted(record.applied) == sorted(str(one["id"]) for one in cars)
+
+
+def test_at_the_tip_nothing_lingers(platform: Platform, lay: Laying) -> None:
+    ledger = ScriptedLedger(*([one] for one in registrations(7)))
+    began = time.monotonic()
+    pipeline = lay(ledger, RELAY_LINGER_MS="10000")
+    until(lambda: pipeline.progress.mark.height == 7)
+    assert time.monotonic() - began < 3
 
 
 @pytest.mark.parametrize(("limit", "per_event"), [("MAX_EVENTS", 1), ("MAX_BYTES", 1_000)])

@@ -27,7 +27,10 @@ from relay.stream import Stream
 
 STALL_S = 10.0
 """A node that has shown no new block for so long may stand still: the next one is asked."""
+ATTEMPTS_A_NODE = 3
+"""After so many faults in a row the next node is asked, whatever they were: one may lack what others have."""
 LOOK_AHEAD = 64
+"""How far above what was read a node is made to show a block, while catching up."""
 LOOK_FOR_TIP_S = 30.0
 """How often the tip is looked for while the relay is behind it."""
 FIRST_LOOK_S = 3.0
@@ -206,6 +209,8 @@ class Feeder:
         delay = max(backoff.delay(attempt), error.retry_after)
         facts = fields(what="reading a block", reason=short(str(error)), attempt=attempt, retry_in_s=delay)
         log.warning("waiting", extra=facts)
+        if attempt % ATTEMPTS_A_NODE == 0:
+            self._ledger.turn_to_next()
         self._flush()
         self._bell.wait_out(delay)
 
