@@ -56,7 +56,7 @@ from tests.integration.delivering import (
     until,
     working,
 )
-from tests.integration.platform import (
+from tests.integration.scripted_platform import (
     HTML,
     LIES,
     PATH,

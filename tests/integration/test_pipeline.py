@@ -23,7 +23,7 @@ from relay.stream import Stream
 from relay.tally import Tally
 from tests.integration.conftest import LESSOR
 from tests.integration.delivering import IN_TIME_S, KEY, ScriptedLedger, parked_in, set_delays, until
-from tests.integration.platform import SILENCE, Answer, Platform, Record, all_applied, outcomes
+from tests.integration.scripted_platform import SILENCE, Answer, Platform, Record, all_applied, outcomes
 from tests.integration.test_stream import Node
 from tests.writing import Json, create, new_keys, spoofed_create, transfer
 

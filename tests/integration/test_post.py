@@ -14,7 +14,7 @@ from relay.events import CarEvent
 from relay.post import Post
 from relay.settings import Secret
 from relay.verdict import Settled, Unknown
-from tests.integration.platform import PATH, RESET, SILENCE, Answer, Platform, outcomes
+from tests.integration.scripted_platform import PATH, RESET, SILENCE, Answer, Platform, outcomes
 from tests.signing import signing_secret
 
 KEY = "S3cretFunctionKey"

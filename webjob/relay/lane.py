@@ -184,7 +184,7 @@ class Lane:
 
     def _without_left_out(self, events: list[CarEvent]) -> list[CarEvent]:
         """The events that are to be sent now: not those of cars that are set aside, parked, or ignored."""
-        kept = []
+        kept: list[CarEvent] = []
         for event in events:
             car = event.asset_id
             if car in self._cases:

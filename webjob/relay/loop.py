@@ -51,7 +51,7 @@ MISMATCH_PATIENCE_S = 30.0
 STOP_GRACE_S = 4.0
 """After so long a stop ends the process wherever it hangs."""
 DRAIN_S = 2.5
-"""How long a stop waits for the requests that are under way."""
+"""How long requests that are under way are waited for, before a stop, a pause, or a new beginning."""
 SHUTDOWN_FILE_CHECK_S = 0.2
 
 
@@ -213,7 +213,8 @@ class Relay:
     def _begin_again(self) -> None:
         """Deliver again from the checkpoint on."""
         if self._pipeline is not None:
-            self._pipeline.stop(0.0)
+            # What is under way ends first, so that no car has two batches under way.
+            self._pipeline.stop(DRAIN_S)
             self._pipeline = None
             self._start_pipeline(self._mark)
 
