@@ -4,7 +4,8 @@ import pytest
 
 from relay.errors import SettingsError
 from relay.events import MAX_BATCH_BYTES
-from relay.settings import Secret, Settings, read_settings, read_tables_settings
+from relay.settings import Secret, Settings, TablesSettings, read_settings, read_tables_settings
+from relay.tables import open_service
 from tests.signing import signing_secret
 from tests.writing import new_keys
 
@@ -287,3 +288,10 @@ def test_a_secret_shows_itself_only_when_asked() -> None:
 def test_status_needs_the_ledgers_name_and_the_tables_alone() -> None:
     tables = {name: RIGHT[name] for name in ("LEDGER_NAME", "TABLES_CONNECTION_STRING")}
     assert read_tables_settings(tables).ledger_name == "leasing-1"
+
+
+def test_a_connection_string_that_the_sdk_cannot_use_is_named_without_its_value() -> None:
+    odd = TablesSettings("local", Secret("UseDevelopmentStorage=true;AccountName=of-this-test"), "")
+    with pytest.raises(SettingsError, match="TABLES_CONNECTION_STRING") as caught:
+        open_service(odd)
+    assert "of-this-test" not in str(caught.value)
