@@ -1,5 +1,6 @@
 """The whole path, for the tests of the relay: one ledger, one Azurite and one Function app for a module."""
 
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,9 @@ from local.processes import running
 from local.scenario import LedgerClient, key_pair
 from local.stack import Stack, running_stack
 from relay.ledger import Ledger
+from relay.parked import ParkedTable
+from relay.settings import Secret, TablesSettings
+from tests.integration.scripted_platform import Platform
 
 LESSOR = key_pair("the lessor")
 
@@ -45,6 +49,22 @@ def lessor(node: str) -> LedgerClient:
 def reading(node: str) -> Ledger:
     """The ledger as the relay reads it."""
     return Ledger((node,))
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    """The scripted platform that lanes post to."""
+    platform = Platform()
+    yield platform
+    platform.stop()
+
+
+@pytest.fixture
+def parking(tables: str) -> Iterator[ParkedTable]:
+    """The relay's table, for a ledger name that no other test has."""
+    parking = ParkedTable(TablesSettings(f"relay-{secrets.token_hex(8)}", Secret(tables), ""))
+    yield parking
+    parking.close()
 
 
 def eventually(is_so: Callable[[], object], within: float = 20.0) -> None:

@@ -32,7 +32,7 @@ from relay.parking import STRIKES, UNSUPPORTED_REJECTIONS, Evidence
 from relay.post import ANSWER_TIMEOUT_S, Post
 from relay.progress import Mark, Progress
 from relay.repair import Repairs
-from relay.settings import Secret, TablesSettings
+from relay.settings import Secret
 from relay.tally import PARKED, Tally
 from relay.verdict import Verdict
 from tests.integration.conftest import LESSOR
@@ -72,21 +72,6 @@ from tests.integration.scripted_platform import (
 from tests.writing import Json, create, fulfilled, new_car, new_keys
 
 # ---- what the tests deliver with
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    platform = Platform()
-    yield platform
-    platform.stop()
-
-
-@pytest.fixture
-def parking(tables: str) -> Iterator[ParkedTable]:
-    """The relay's table, for a ledger name that no other test has."""
-    parking = ParkedTable(TablesSettings(f"lanes-{secrets.token_hex(8)}", Secret(tables), ""))
-    yield parking
-    parking.close()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The pipeline from a scripted ledger to a scripted platform."""
 
 import itertools
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +16,7 @@ from relay.parking import Evidence
 from relay.pipeline import Delivery, Pipeline
 from relay.post import Post
 from relay.progress import Mark
-from relay.settings import Secret, TablesSettings, read_settings
+from relay.settings import Secret, read_settings
 from relay.silence import StreamState
 from relay.stream import Stream
 from relay.tally import Tally
@@ -26,21 +25,6 @@ from tests.integration.delivering import IN_TIME_S, KEY, ScriptedLedger, parked_
 from tests.integration.scripted_platform import SILENCE, Answer, Platform, Record, all_applied, outcomes
 from tests.integration.test_stream import Node
 from tests.writing import Json, create, new_keys, spoofed_create, transfer
-
-
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    platform = Platform()
-    yield platform
-    platform.stop()
-
-
-@pytest.fixture
-def parking(tables: str) -> Iterator[ParkedTable]:
-    """The relay's table, for a ledger name that no other test has."""
-    parking = ParkedTable(TablesSettings(f"pipeline-{secrets.token_hex(8)}", Secret(tables), ""))
-    yield parking
-    parking.close()
 
 
 @pytest.fixture(autouse=True)

@@ -29,13 +29,6 @@ def event(name: str) -> CarEvent:
 BATCH = [event("a"), event("b")]
 
 
-@pytest.fixture
-def platform() -> Iterator[Platform]:
-    platform = Platform()
-    yield platform
-    platform.stop()
-
-
 Open = Callable[[str], Post]
 
 

@@ -18,13 +18,15 @@ import websocket
 from relay import backoff
 from relay.errors import LedgerError
 from relay.logs import fields, log
+from relay.silence import REMEMBERED
 
 PING_S = 15.0
 """After so many seconds without a frame a ping is sent; after twice as many the connection is given up."""
 CONNECT_TIMEOUT_S = 10.0
 MAX_FRAME_BYTES = 1024 * 1024
 """An event has some 200 bytes. A message ends the connection when so much of it has come."""
-KEPT_HEIGHTS = 1_024
+KEPT_HEIGHTS = REMEMBERED
+"""As many as their judge remembers: by a full list it knows that others may be missing."""
 
 
 class _Announcement(msgspec.Struct):

@@ -18,6 +18,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from bigchaindb_driver import BigchainDB
 from bigchaindb_driver.crypto import generate_keypair
 
+from relay.blocks import sequence
 from relay.cars import Cars
 from relay.checkpoint import Checkpoint, CheckpointTable
 from relay.commands.output import show
@@ -366,7 +367,7 @@ def _known_event(settings: Settings, checkpoint: Checkpoint | None) -> CarEvent 
             block = ledger.block(below)
             for place, one in reversed(list(enumerate(block.transactions if block else ()))):
                 if cars.moves_car(one):
-                    return make_event(one, below, f"{below:012d}-{place:06d}", settings.event_source)
+                    return make_event(one, below, sequence(below, place), settings.event_source)
     except LedgerError:
         return None
     return None
