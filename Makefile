@@ -1,15 +1,15 @@
 # Every target sets up what it needs first (Python packages in .venv, Azurite in node_modules); a second run starts at once.
 # Variables: KEEP=1 (demo: leave everything running), HOST=func (demo: serve the app with Azure Functions Core Tools),
-# PYTHON=/path/to/python3.13, ARGS="..." (test: passed on to pytest; bench: to the measurement).
+# PYTHON=/path/to/python3.13, ARGS="..." (test: passed on to pytest; bench, bench-record: to the measurement).
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench check lock clean
+.PHONY: help setup demo test bench bench-record check lock clean
 export PYTHON
 
 bin := .venv/bin
 
 help: ## Show the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
 
 setup: ## Install what demo and test need, if it is not there
 	@sh local/install.sh
@@ -22,6 +22,9 @@ test: setup ## Run the tests: unit, contract, integration
 
 bench: setup ## Measure the relay, and write benchmarks/relay.md (ARGS="--quick": under three minutes)
 	@$(bin)/python -m benchmarks.relay $(ARGS)
+
+bench-record: setup ## Measure how fast the record is written, and write benchmarks/record.md (ARGS="--quick": under three minutes)
+	@$(bin)/python -m benchmarks.record $(ARGS)
 
 check: setup ## Run the linters: style, types, import rules, no registry host names
 	$(bin)/ruff format --check .

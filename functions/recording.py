@@ -1,37 +1,32 @@
-"""Applies events and the insurer's entries to the record: what is read, decided, and written in which order.
+"""Applies ledger events to the record: what is read, decided, and written in which order.
 
-A batch is folded by partition. Each car is loaded once, its events are decided in memory, the drivers they touch are
-written first and the car last: the car's partition is the commit point. A crash before it leaves drivers who know of a
-transaction that the car does not show yet; delivering the event again heals that, since what a driver's rows already
-show changes nothing. It knows no HTTP.
+A batch is folded by partition. Each car is read once and its events are decided in memory; the drivers they touch are
+read once, and written first, the car last: the car's partition is the commit point. A crash before it leaves drivers
+who know of a transaction that the car does not show yet; delivering the event again heals that, since what a driver's
+rows already show changes nothing. It knows no HTTP.
 """
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
+from functions.conflicts import ATTEMPTS, let_others_finish
 from functions.leasing import driver as drivers
 from functions.leasing.car import Car, Decision, Effect, LeaseEnded, LedgerEvent, decide
-from functions.leasing.driver import Claim, Driver, Profile
 from functions.leasing.outcomes import Outcome
-from functions.rating.premium import PastClaim
+from functions.rating.tariff import Tariff
 from functions.records.errors import ConflictError, RecordError, RefusedError, RowTooLargeError, UnavailableError
 from functions.records.record import Record, StoredCar
 from functions.records.rows import AppliedTransaction
+from functions.turns import Turns
 
-EVENTS_PER_WRITE = 45
-"""Events of one car, or effects on one driver, written together: with the record, well below the 100 rows that fit."""
-ATTEMPTS = 8
-"""How often a partition is read and decided again after a conflict."""
+EVENTS_PER_WRITE = 99
+"""Events of one car, or effects on one driver, written together: each is at most one row beside the record's."""
 
 log = logging.getLogger("leasehook.recording")
-
-
-class ClaimExistsError(ValueError):
-    """The driver has a claim with this id and date already."""
 
 
 class _Plan(msgspec.Struct):
@@ -48,12 +43,13 @@ class _Plan(msgspec.Struct):
 
 
 class Recording:
-    """The use cases of the Function app, on one record, with one tariff and one set of trusted lessors."""
+    """What the relay's events do to one record, with one tariff and one set of trusted lessors."""
 
-    def __init__(self, record: Record, lessors: Collection[str], rate_lease: drivers.Rate) -> None:
+    def __init__(self, record: Record, lessors: Collection[str], tariff: Tariff) -> None:
         self._record = record
         self._lessors = lessors
-        self._rate_lease = rate_lease
+        self._tariff = tariff
+        self._drivers: Turns[Effect] = Turns(self._write_effects, EVENTS_PER_WRITE, outage=UnavailableError)
 
     async def apply(self, events: Sequence[LedgerEvent]) -> list[Decision]:
         """Apply events, those of one car in the order given; one decision for each.
@@ -65,9 +61,10 @@ class Recording:
         for index, event in enumerate(events):
             waiting[event.transaction.asset_id].append(index)
         conflicts: dict[str, int] = defaultdict(int)
+        kept: dict[str, StoredCar] = {}
         while waiting:
             wave = {asset_id: indices[:EVENTS_PER_WRITE] for asset_id, indices in waiting.items()}
-            settled = await self._apply_wave({asset: [events[i] for i in indices] for asset, indices in wave.items()})
+            settled = await self._apply_wave({car: [events[i] for i in one] for car, one in wave.items()}, kept)
             for asset_id, indices in wave.items():
                 outcome = settled[asset_id]
                 if outcome is None:
@@ -79,90 +76,79 @@ class Recording:
                 for index, decision in zip(indices, outcome, strict=True):
                     decisions[index] = decision
                 del waiting[asset_id][: len(indices)]
+            if None in settled.values():
+                await let_others_finish(max(conflicts.values()))
             waiting = defaultdict(list, {asset_id: rest for asset_id, rest in waiting.items() if rest})
         return [decision for decision in decisions if decision is not None]
 
-    async def enter_profile(self, key: str, profile: Profile) -> Driver:
-        """Enter or replace what the insurer knows of a driver, and price their open leases anew."""
-        return await self._enter(key, lambda driver: msgspec.structs.replace(driver, profile=profile))
+    async def _apply_wave(
+        self, wave: Mapping[str, list[LedgerEvent]], kept: dict[str, StoredCar]
+    ) -> dict[str, list[Decision] | None]:
+        """Apply one run of events for each car; None for a car that met another writer and must be read again.
 
-    async def enter_claim(self, key: str, claim: Claim) -> Driver:
-        """Add a claim to a driver's past history, and price their open leases anew.
-
-        Raises ClaimExistsError when the driver has a claim with this id already.
+        `kept` are the batch's cars as last read or written.
         """
-
-        def add(driver: Driver) -> Driver:
-            if any(known.id == claim.id for known in driver.claims):
-                raise ClaimExistsError(f"driver {key} has a claim {claim.id!r} already")
-            claims = (*driver.claims, PastClaim(claim.id, claim.date, claim.at_fault))
-            return msgspec.structs.replace(driver, claims=tuple(sorted(claims, key=lambda one: (one.date, one.id))))
-
-        return await self._enter(key, add, claim)
-
-    async def _enter(self, key: str, change: Callable[[Driver], Driver], claim: Claim | None = None) -> Driver:
-        for _ in range(ATTEMPTS):
-            stored = await self._record.load_driver(key)
-            driver, leases = drivers.rerate(change(stored.driver), stored.leases, self._rate_lease)
-            try:
-                await self._record.save_driver(stored, driver, leases, claim)
-            except ConflictError:
-                continue
-            return driver
-        raise UnavailableError(f"driver {key} is being written by others")
-
-    async def _apply_wave(self, wave: Mapping[str, list[LedgerEvent]]) -> dict[str, list[Decision] | None]:
-        """Apply one run of events for each car; None for a car that met another writer and must be read again."""
-        plans = dict(zip(wave, await asyncio.gather(*(self._plan(*one) for one in wave.items())), strict=True))
+        plans = dict(zip(wave, await asyncio.gather(*(self._plan(*one, kept) for one in wave.items())), strict=True))
         effects: dict[str, list[Effect]] = defaultdict(list)
         for plan in plans.values():
             for effect in plan.effects:
                 effects[effect.driver].append(effect)
         faults = await asyncio.gather(*(self._write_driver(*one) for one in effects.items()))
         failed = {driver: fault for driver, fault in zip(effects, faults, strict=True) if fault}
-        written = await asyncio.gather(*(self._write_car(plan, failed) for plan in plans.values()))
+        written = await asyncio.gather(*(self._write_car(plan, failed, kept) for plan in plans.values()))
         return dict(zip(plans, written, strict=True))
 
-    async def _plan(self, asset_id: str, events: Sequence[LedgerEvent]) -> _Plan:
+    async def _plan(self, asset_id: str, events: Sequence[LedgerEvent], kept: dict[str, StoredCar]) -> _Plan:
         try:
-            stored = await self._record.load_car(asset_id)
+            stored = kept.pop(asset_id, None) or await self._record.load_car(asset_id)
         except RefusedError as error:
             return _Plan(StoredCar(None, None), [Decision(Outcome.FAILED, str(error)) for _ in events], [], None)
         plan = _Plan(stored, [], [], stored.car)
         for event in events:
-            decision = await self._decide(plan, event)
+            if any(decision.outcome is Outcome.FAILED for decision in plan.decisions):
+                # Of a divided car another branch could go on; but a car's transactions are applied in their order.
+                plan.decisions.append(Decision(Outcome.FAILED, "an earlier transaction of this car failed"))
+                continue
+            decision = self._decide(plan.car, event)
             if decision.outcome is Outcome.APPLIED and decision.car is not None:
                 applied = _mark(event, decision.car)
                 try:
                     self._record.check_car(decision.car, applied)
-                except RowTooLargeError as error:
+                except (RowTooLargeError, RefusedError) as error:
                     decision = Decision(Outcome.FAILED, str(error))
                 else:
                     plan.car = decision.car
                     plan.applied.append(applied)
             plan.decisions.append(decision)
+        await self._find_duplicates(plan, events)
         return plan
 
-    async def _decide(self, plan: _Plan, event: LedgerEvent) -> Decision:
-        transaction = event.transaction
+    def _decide(self, car: Car | None, event: LedgerEvent) -> Decision:
         try:
-            decision = decide(plan.car, event, self._lessors)
+            return decide(car, event, self._lessors)
         except Exception:
             # A fault of our own in one car's event must not keep the other cars from being applied.
-            log.exception("transaction %s could not be decided", transaction.id)
+            log.exception("transaction %s could not be decided", event.transaction.id)
             return Decision(Outcome.FAILED, "an error in the Function; its log tells more")
-        if decision.outcome is Outcome.DEFERRED and (
-            any(one.id == transaction.id for one in plan.applied)
-            or (plan.stored.car and await self._record.is_applied(transaction.asset_id, transaction.id))
-        ):
-            return Decision(Outcome.DUPLICATE)
-        return decision
+
+    async def _find_duplicates(self, plan: _Plan, events: Sequence[LedgerEvent]) -> None:
+        """Turn `deferred` into `duplicate` for what was applied long ago, or earlier in this batch."""
+        deferred = [i for i, decision in enumerate(plan.decisions) if decision.outcome is Outcome.DEFERRED]
+        if not deferred or plan.car is None:
+            return
+        done = {one.id for one in plan.applied}
+        if plan.stored.car:
+            asked = {events[i].transaction.id for i in deferred} - done
+            done |= await self._record.applied_among(plan.car.asset_id, sorted(asked))
+        for i in deferred:
+            if events[i].transaction.id in done:
+                plan.decisions[i] = Decision(Outcome.DUPLICATE)
 
     async def _write_driver(self, key: str, effects: Sequence[Effect]) -> str:
         """Write the effects on one driver; what went wrong, or an empty text."""
         try:
             for start in range(0, len(effects), EVENTS_PER_WRITE):
-                await self._write_effects(key, effects[start : start + EVENTS_PER_WRITE])
+                await self._drivers.write(key, effects[start : start + EVENTS_PER_WRITE])
         except UnavailableError:
             raise
         except (RecordError, drivers.LeaseOrderError) as error:
@@ -172,26 +158,33 @@ class Recording:
 
     async def _write_effects(self, key: str, effects: Sequence[Effect]) -> None:
         named = {effect.lease if isinstance(effect, LeaseEnded) else effect.transaction for effect in effects}
-        for _ in range(ATTEMPTS):
-            stored = await self._record.load_driver(key, sorted(named))
-            driver, leases = drivers.apply(stored.driver, stored.leases, effects, self._rate_lease)
-            if not leases:
-                return
+        for attempt in range(1, ATTEMPTS + 1):
+            stored = await self._record.load_driver(key)
+            # At first the record alone tells what is new; after a conflict the rows themselves are looked at.
+            asked = drivers.unsure(stored.driver, effects) if attempt == 1 else named
+            known = await self._record.load_leases(key, sorted(asked))
             try:
-                await self._record.save_driver(stored, driver, leases)
-            except ConflictError:
-                continue
-            return
-        raise ConflictError(f"driver {key[:8]}… is being written by others")
+                change = drivers.apply(stored.driver, known, effects, self._tariff)
+                if change:
+                    await self._record.save_driver(stored.etag, change)
+            except (ConflictError, drivers.LeaseOrderError):
+                # Rows that are read while another writes them may contradict each other for a moment.
+                if attempt == ATTEMPTS:
+                    raise
+                await let_others_finish(attempt)
+            else:
+                return
 
-    async def _write_car(self, plan: _Plan, failed: Mapping[str, str]) -> list[Decision] | None:
+    async def _write_car(
+        self, plan: _Plan, failed: Mapping[str, str], kept: dict[str, StoredCar]
+    ) -> list[Decision] | None:
         faults = [failed[effect.driver] for effect in plan.effects if effect.driver in failed]
         if faults:
             return _without_applied(plan.decisions, faults[0])
         if plan.car is None or not plan.applied:
             return plan.decisions
         try:
-            await self._record.save_car(plan.stored, plan.car, plan.applied)
+            kept[plan.car.asset_id] = await self._record.save_car(plan.stored.etag, plan.car, plan.applied)
         except ConflictError:
             return None
         except UnavailableError:

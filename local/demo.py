@@ -224,7 +224,9 @@ Everything is still running. Ctrl-C stops it.
   KEY='x-functions-key: {stack.key}'
   curl -s -H "$KEY" {stack.functions_url}/api/drivers
   curl -s -H "$KEY" {stack.functions_url}/api/drivers/{ADA.public_key}
+  curl -s -H "$KEY" {stack.functions_url}/api/drivers/{ADA.public_key}/explanation
   curl -s -H "$KEY" -X POST {stack.functions_url}/api/drivers/{ADA.public_key}/claims \\
+       -H 'content-type: application/json' \\
        -d '{{"id": "A-2", "date": "{dt.datetime.now(dt.UTC).date()}", "atFault": true, "amount": "1000.00"}}'
   kill -9 {stack.relay.pid if stack.relay else "RELAY"}      # the relay; it is started again, as Kudu does after 60 s
 """

@@ -1,67 +1,72 @@
-"""/api/drivers: who drives what at which premium, and the insurer's own entries on a driver's past history."""
+"""/api/drivers: who drives what at which premium, and what the insurer enters about a driver or erases."""
 
-import base64
-import binascii
 import datetime as dt
-import re
 from decimal import Decimal
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 import azure.functions as func
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from functions.api.answers import RequestError, decoded, json_answer
+from functions.api import conditions
+from functions.api.answers import RequestError, entry, json_answer, query
+from functions.api.operations import Answer, Operation, Served, json_body
+from functions.api.paging import MAX_PAGE, After, Flag, Limit, filters, page_end, page_start, truth
 from functions.api.routes import Parts, answering, driver_key
+from functions.api.texts import Day, Text, check_days
+from functions.entries import version
 from functions.leasing.driver import Claim, Driver, Lease, Profile
-from functions.leasing.terms import CarDescription
-from functions.rating.premium import Premium, in_words
-from functions.recording import ClaimExistsError
-
-CLAIM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-MAX_TEXT = 200
-MAX_DRIVERS = 200
-CENT = Decimal("0.01")
-MAX_AMOUNT = Decimal(1_000_000_000)
-PLAUSIBLE_YEARS = range(1900, 2101)
+from functions.rating.premium import Premium
+from functions.rating.words import in_words
+from functions.records.record import DriverFile
 
 
 class ProfileEntry(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """Body of PUT /api/drivers/{key}."""
+    """What the insurer knows of a driver; a date that is left out is unknown."""
 
-    name: str
-    licence_number: str = ""
-    licensed_since: dt.date | None = None
-    insured_since: dt.date | None = None
+    name: Text
+    licence_number: Text = ""
+    licensed_since: Day | None = None
+    insured_since: Day | None = None
+
+    def __post_init__(self) -> None:
+        check_days(self)
 
 
-class ClaimEntry(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """Body of POST /api/drivers/{key}/claims; `amount` in the tariff's currency."""
+class DriversWanted(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """Which drivers are listed; what is left out does not matter."""
 
-    id: str
-    date: dt.date
-    at_fault: bool
-    amount: Decimal
-    description: str = ""
+    limit: Limit = MAX_PAGE
+    after: After = ""
+    provisional: Annotated[Flag, msgspec.Meta(description="the insurer has entered nothing about them")] | UnsetType = (
+        UNSET
+    )
+    leasing: Annotated[Flag, msgspec.Meta(description="they have a car now")] | UnsetType = UNSET
+    flagged: Annotated[Flag, msgspec.Meta(description="the terms of an open lease are odd")] | UnsetType = UNSET
+    bonus_malus_class: Annotated[int, msgspec.Meta(ge=0, le=999)] | UnsetType = UNSET
 
 
 class ClaimView(msgspec.Struct, frozen=True, rename="camel"):
-    """A claim as it is returned."""
+    """A claim; one that was `withdrawn` counts for nothing."""
 
     id: str
     date: dt.date
     at_fault: bool
     amount: Decimal
     description: str
+    withdrawn: bool
 
 
 class LeaseView(msgspec.Struct, frozen=True, rename="camel"):
-    """A lease as it is returned: `remarks` say what was odd in its terms, `explanation` how its premium came about."""
+    """A lease: `remarks` say what was odd in its terms, `explanation` how its premium came about."""
 
     asset_id: str
+    lessor: str
     vin: str
     manufacturer: str
     model: str
+    model_year: str
     start_transaction: str
     start_date: dt.date | None
     end_date: dt.date | None
@@ -78,6 +83,7 @@ class DriverSummary(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     key: str
     name: str
     provisional: bool
+    flagged: bool
     bonus_malus_class: int | None
     open_leases: int
     annual_premium: Decimal
@@ -100,77 +106,91 @@ class DriverPage(msgspec.Struct, frozen=True, omit_defaults=True):
     next: str = ""
 
 
-def blueprint(parts: Parts) -> func.Blueprint:
-    """The routes of drivers."""
-    routes = func.Blueprint()  # type: ignore[no-untyped-call]
+def served(parts: Parts) -> tuple[Served, ...]:
+    """The operations on drivers."""
 
-    @routes.route("drivers", methods=["GET"])
     @answering
     async def drivers(req: func.HttpRequest) -> func.HttpResponse:
-        found, following = await parts.record.drivers(_limit(req), _continuation(req))
-        following_text = base64.urlsafe_b64encode(msgspec.json.encode(following)).decode() if following else ""
-        return json_answer(DriverPage([DriverSummary(**_summary(driver)) for driver in found], following_text))
+        wanted = query(req, DriversWanted)
+        found, following = await parts.record.drivers(
+            filters(
+                Provisional=truth(wanted.provisional),
+                Leasing=truth(wanted.leasing),
+                Flagged=truth(wanted.flagged),
+                BonusMalusClass=wanted.bonus_malus_class,
+            ),
+            wanted.limit,
+            page_start(wanted.after),
+        )
+        return json_answer(DriverPage([DriverSummary(**summary(one.driver)) for one in found], page_end(following)))
 
-    @routes.route("drivers/{key}", methods=["GET"])
     @answering
     async def driver(req: func.HttpRequest) -> func.HttpResponse:
-        return json_answer(await _view(parts, driver_key(req, parts.settings)))
+        return await driver_answer(parts, driver_key(req, parts.settings), HTTPStatus.OK)
 
-    @routes.route("drivers/{key}", methods=["PUT"])
     @answering
     async def driver_profile(req: func.HttpRequest) -> func.HttpResponse:
-        key = driver_key(req, parts.settings)
-        await parts.recording.enter_profile(key, _profile(decoded(req.get_body(), ProfileEntry)))
-        return json_answer(await _view(parts, key))
+        key, condition = driver_key(req, parts.settings), conditions.read(req)
+        entered = entry(req, ProfileEntry)
+        profile = Profile(entered.name, entered.licence_number, entered.licensed_since, entered.insured_since)
+        await parts.entries.enter_profile(key, profile, condition)
+        return await driver_answer(parts, key, HTTPStatus.OK)
 
-    @routes.route("drivers/{key}/claims", methods=["POST"])
     @answering
-    async def driver_claims(req: func.HttpRequest) -> func.HttpResponse:
-        key = driver_key(req, parts.settings)
-        try:
-            await parts.recording.enter_claim(key, _claim(decoded(req.get_body(), ClaimEntry)))
-        except ClaimExistsError as error:
-            raise RequestError(HTTPStatus.CONFLICT, str(error)) from error
-        return json_answer(await _view(parts, key), HTTPStatus.CREATED)
+    async def driver_erasure(req: func.HttpRequest) -> func.HttpResponse:
+        await parts.entries.erase(driver_key(req, parts.settings), conditions.read(req))
+        return func.HttpResponse(status_code=HTTPStatus.NO_CONTENT)
 
-    return routes
-
-
-async def _view(parts: Parts, key: str) -> DriverView:
-    stored = await parts.record.load_driver(key, ())
-    if stored.etag is None:
-        raise RequestError(HTTPStatus.NOT_FOUND, f"no lease and no entry names the driver {key}")
-    leases = await parts.record.driver_leases(key)
-    claims = await parts.record.driver_claims(key)
-    profile = stored.driver.profile or Profile()
-    return DriverView(
-        **_summary(stored.driver),
-        licence_number=profile.licence_number,
-        licensed_since=profile.licensed_since,
-        insured_since=profile.insured_since,
-        leases=[_lease(lease) for lease in leases],
-        claims=[ClaimView(one.id, one.date, one.at_fault, one.amount, one.description) for one in claims],
+    return (
+        Served(LIST_DRIVERS, drivers),
+        Served(GET_DRIVER, driver),
+        Served(ENTER_PROFILE, driver_profile),
+        Served(ERASE_DRIVER, driver_erasure),
     )
 
 
-def _summary(driver: Driver) -> dict[str, Any]:
+async def driver_answer(parts: Parts, key: str, status: HTTPStatus) -> func.HttpResponse:
+    """The driver, with the version to bind a next entry to. Raises RequestError 404."""
+    file = await parts.record.driver_file(key)
+    if file.stored.etag is None:
+        raise RequestError(HTTPStatus.NOT_FOUND, f"no lease and no entry names the driver {key}")
+    return json_answer(_view(file), status, {"ETag": conditions.etag(version(file.stored.etag))})
+
+
+def summary(driver: Driver) -> dict[str, Any]:
+    """The fields of DriverSummary."""
     return {
         "key": driver.key,
         "name": driver.profile.name if driver.profile else "",
         "provisional": driver.profile is None,
+        "flagged": driver.is_flagged,
         "bonus_malus_class": driver.bonus_malus_class,
         "open_leases": len(driver.open_leases),
         "annual_premium": driver.annual_premium,
     }
 
 
+def _view(file: DriverFile) -> DriverView:
+    driver = file.stored.driver
+    profile = driver.profile or Profile()
+    return DriverView(
+        **summary(driver),
+        licence_number=profile.licence_number,
+        licensed_since=profile.licensed_since,
+        insured_since=profile.insured_since,
+        leases=[_lease(lease) for lease in file.leases],
+        claims=[_claim(claim) for claim in file.claims],
+    )
+
+
 def _lease(lease: Lease) -> LeaseView:
-    car: CarDescription = lease.description
     return LeaseView(
         asset_id=lease.asset_id,
-        vin=car.vin,
-        manufacturer=car.manufacturer,
-        model=car.model,
+        lessor=lease.lessor,
+        vin=lease.description.vin,
+        manufacturer=lease.description.manufacturer,
+        model=lease.description.model,
+        model_year=lease.description.model_year,
         start_transaction=lease.transaction,
         start_date=lease.terms.start_date,
         end_date=lease.terms.end_date,
@@ -182,55 +202,57 @@ def _lease(lease: Lease) -> LeaseView:
     )
 
 
-def _profile(entry: ProfileEntry) -> Profile:
-    for name, text in (("name", entry.name), ("licenceNumber", entry.licence_number)):
-        _check_text(name, text)
-    _check_date("licensedSince", entry.licensed_since)
-    _check_date("insuredSince", entry.insured_since)
-    return Profile(entry.name, entry.licence_number, entry.licensed_since, entry.insured_since)
+def _claim(claim: Claim) -> ClaimView:
+    return ClaimView(claim.id, claim.date, claim.at_fault, claim.amount, claim.description, claim.withdrawn)
 
 
-def _claim(entry: ClaimEntry) -> Claim:
-    if not CLAIM_ID.fullmatch(entry.id):
-        raise RequestError(HTTPStatus.BAD_REQUEST, "1 to 64 characters of A-Z, a-z, 0-9, . _ - are allowed - at `$.id`")
-    if not (entry.amount.is_finite() and 0 <= entry.amount <= MAX_AMOUNT):
-        raise RequestError(HTTPStatus.BAD_REQUEST, f"an amount from 0 to {MAX_AMOUNT} is allowed - at `$.amount`")
-    if entry.amount != entry.amount.quantize(CENT):
-        raise RequestError(HTTPStatus.BAD_REQUEST, "an amount in whole cents is allowed - at `$.amount`")
-    _check_text("description", entry.description)
-    _check_date("date", entry.date)
-    # Plus zero: -0.00 is 0.00.
-    return Claim(entry.id, entry.date, entry.at_fault, entry.amount.quantize(CENT) + 0, entry.description)
+ENTRY_PROBLEMS = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.PRECONDITION_FAILED,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+)
+"""What may be wrong with an entry, or stand in its way."""
 
-
-def _check_text(name: str, text: str) -> None:
-    if len(text) > MAX_TEXT:
-        raise RequestError(HTTPStatus.BAD_REQUEST, f"at most {MAX_TEXT} characters are allowed - at `$.{name}`")
-
-
-def _check_date(name: str, date: dt.date | None) -> None:
-    if date is not None and date.year not in PLAUSIBLE_YEARS:
-        raise RequestError(
-            HTTPStatus.BAD_REQUEST,
-            f"a date from {PLAUSIBLE_YEARS.start} to {PLAUSIBLE_YEARS.stop - 1} is allowed - at `$.{name}`",
-        )
-
-
-def _limit(req: func.HttpRequest) -> int:
-    text = req.params.get("limit", str(MAX_DRIVERS))
-    if not (re.fullmatch("[0-9]{1,9}", text) and 1 <= int(text) <= MAX_DRIVERS):
-        raise RequestError(HTTPStatus.BAD_REQUEST, f"limit must be a number from 1 to {MAX_DRIVERS}")
-    return int(text)
-
-
-def _continuation(req: func.HttpRequest) -> dict[str, str] | None:
-    text = req.params.get("after")
-    if not text:
-        return None
-    try:
-        token = msgspec.json.decode(base64.urlsafe_b64decode(text), type=dict[str, str])
-    except (binascii.Error, ValueError):
-        token = {}
-    if token.keys() != {"PartitionKey", "RowKey"}:
-        raise RequestError(HTTPStatus.BAD_REQUEST, "after must be the value of `next` in an earlier page")
-    return token
+LIST_DRIVERS = Operation(
+    name="drivers",
+    method="GET",
+    path="drivers",
+    summary="The drivers, a page at a time, in no particular order",
+    query=DriversWanted,
+    answers={HTTPStatus.OK: json_body("a page", DriverPage)},
+    problems=(HTTPStatus.BAD_REQUEST,),
+)
+GET_DRIVER = Operation(
+    name="driver",
+    method="GET",
+    path="drivers/{key}",
+    summary="One driver, with leases, premiums and claims",
+    answers={HTTPStatus.OK: json_body("the driver", DriverView, etag=True)},
+    problems=(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND),
+)
+ENTER_PROFILE = Operation(
+    name="driver_profile",
+    method="PUT",
+    path="drivers/{key}",
+    summary="Enter what the insurer knows of a driver; open leases are priced anew",
+    headers=("If-Match", "If-None-Match"),
+    body=ProfileEntry,
+    answers={HTTPStatus.OK: json_body("the driver as they are now", DriverView, etag=True)},
+    problems=ENTRY_PROBLEMS,
+)
+ERASE_DRIVER = Operation(
+    name="driver_erasure",
+    method="DELETE",
+    path="drivers/{key}",
+    summary="Erase all that the insurer entered about a driver; what the ledger says stays",
+    headers=("If-Match",),
+    answers={HTTPStatus.NO_CONTENT: Answer("nothing that the insurer entered is left")},
+    problems=(
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.PRECONDITION_FAILED,
+    ),
+)

@@ -8,12 +8,13 @@ import re
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import azure.functions as func
 import msgspec
 
-from functions.api.answers import RequestError, decoded, json_answer
+from functions.api.answers import RequestError, check_size, decoded, json_answer
+from functions.api.operations import Operation, Served, json_body
 from functions.api.routes import Parts, answering
 from functions.api.signatures import check_signature
 from functions.leasing import transactions
@@ -32,14 +33,15 @@ class CloudEvent(msgspec.Struct, frozen=True):
     """One event in the batch: CloudEvents 1.0 with the extensions sequence and partitionkey."""
 
     specversion: Literal["1.0"]
-    id: str
+    id: Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 1})]
     source: str
     type: str
     subject: str = ""
     partitionkey: str = ""
     sequence: str = ""
     datacontenttype: str = "application/json"
-    data: Any = None
+    # No plain default: msgspec cannot write a Raw into the document.
+    data: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -56,14 +58,13 @@ class Results(msgspec.Struct, frozen=True):
     results: list[Result]
 
 
-def blueprint(parts: Parts) -> func.Blueprint:
-    """The route of the relay's events."""
-    routes = func.Blueprint()  # type: ignore[no-untyped-call]
+def served(parts: Parts) -> tuple[Served, ...]:
+    """The operation of the relay."""
 
-    @routes.route("ledger-events", methods=["POST"])
     @answering
     async def ledger_events(req: func.HttpRequest) -> func.HttpResponse:
         body = req.get_body()
+        check_size(body, MAX_BODY_BYTES)
         if parts.settings.webhook_secrets:
             check_signature(req.headers, body, parts.settings.webhook_secrets, int(time.time()))
         batch = read_batch(req.headers.get("content-type", ""), body)
@@ -77,24 +78,25 @@ def blueprint(parts: Parts) -> func.Blueprint:
             results.append(Result(sent.id, decision.outcome, decision.detail))
         return json_answer(Results(results))
 
-    return routes
+    return (Served(APPLY_EVENTS, ledger_events),)
 
 
 def read_batch(content_type: str, body: bytes) -> list[CloudEvent]:
-    """The events in a request. Raises RequestError: 415, 413, or 400 with the path of the fault."""
+    """The events in a request. Raises RequestError: 415, 413, or 400 with the path of the fault.
+
+    How many there are is known before any of them is read.
+    """
     if content_type.partition(";")[0].strip().lower() != CONTENT_TYPE:
         raise RequestError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the content type is {shown(content_type)}; it must be {CONTENT_TYPE}"
         )
-    if len(body) > MAX_BODY_BYTES:
+    check_size(body, MAX_BODY_BYTES)
+    number = len(decoded(body, list[msgspec.Raw]))
+    if number > MAX_EVENTS:
         raise RequestError(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body has {len(body)} bytes; at most {MAX_BODY_BYTES} are taken"
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the batch has {number} events; at most {MAX_EVENTS} are taken"
         )
     events = decoded(body, list[CloudEvent])
-    if len(events) > MAX_EVENTS:
-        raise RequestError(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the batch has {len(events)} events; at most {MAX_EVENTS} are taken"
-        )
     for index, event in enumerate(events):
         if not event.id:
             raise RequestError(HTTPStatus.BAD_REQUEST, f"an event has no id - at `$[{index}].id`")
@@ -121,10 +123,12 @@ def read_event(event: CloudEvent) -> LedgerEvent | Decision:
         return Decision(Outcome.REJECTED, f"type is {shown(event.type)}; it must be {EVENT_TYPE}")
     if not SEQUENCE.fullmatch(event.sequence):
         return Decision(Outcome.REJECTED, f"sequence is {shown(event.sequence)}; it must be HHHHHHHHHHHH-PPPPPP")
-    if not isinstance(event.data, dict):
-        return Decision(Outcome.REJECTED, "data is not a transaction: it must be a JSON object")
     try:
-        transaction = transactions.parse(event.data)
+        body = msgspec.json.decode(event.data, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return Decision(Outcome.REJECTED, f"data is not a transaction, a JSON object: {error}")
+    try:
+        transaction = transactions.parse(body)
     except transactions.MalformedTransactionError as error:
         return Decision(Outcome.REJECTED, str(error))
     if transaction.operation not in {transactions.CREATE, transactions.TRANSFER}:
@@ -133,4 +137,22 @@ def read_event(event: CloudEvent) -> LedgerEvent | Decision:
         return Decision(Outcome.REJECTED, f"the event's id is not that of its transaction {shown(transaction.id)}")
     if not event.subject == event.partitionkey == transaction.asset_id:
         return Decision(Outcome.REJECTED, "subject and partitionkey must both be the id of the transaction's asset")
-    return LedgerEvent(transaction, event.data, event.sequence)
+    return LedgerEvent(transaction, body, event.sequence)
+
+
+APPLY_EVENTS = Operation(
+    name="ledger_events",
+    method="POST",
+    path="ledger-events",
+    summary="Apply a batch of the ledger's transactions: for the relay",
+    body=Annotated[list[CloudEvent], msgspec.Meta(max_length=MAX_EVENTS)],
+    body_type=CONTENT_TYPE,
+    answers={HTTPStatus.OK: json_body("one result for each event, in order", Results)},
+    problems=(
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.MISDIRECTED_REQUEST,
+    ),
+)

@@ -18,6 +18,8 @@ ID = "webhook-id"
 TIMESTAMP = "webhook-timestamp"
 SIGNATURE = "webhook-signature"
 TOLERANCE_S = 300
+CHALLENGE = "StandardWebhooks"
+"""What WWW-Authenticate asks for; the specification has no name of its own for it."""
 UNIX_SECONDS = re.compile(r"[0-9]{1,12}")
 
 
@@ -64,4 +66,4 @@ def _signature(key: bytes, content: bytes) -> bytes:
 
 
 def _refused(detail: str) -> RequestError:
-    return RequestError(HTTPStatus.UNAUTHORIZED, detail)
+    return RequestError(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": CHALLENGE})

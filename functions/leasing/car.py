@@ -33,9 +33,13 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 class Car(msgspec.Struct, frozen=True):
-    """A car after the transactions applied so far. `sequence` is the place of the last one on the ledger."""
+    """A car after the transactions applied so far. `sequence` is the place of the last one on the ledger.
+
+    `registered_by` is the trusted lessor who signed its CREATE, `lessor` the one who owned it last.
+    """
 
     asset_id: str
+    registered_by: str
     lessor: str
     description: CarDescription
     unspent: tuple[UnspentOutput, ...]
@@ -56,12 +60,13 @@ class LedgerEvent(msgspec.Struct, frozen=True):
 
 
 class LeaseStarted(msgspec.Struct, frozen=True):
-    """A transaction gave the car to a driver."""
+    """A transaction gave the car to a driver; `lessor` is the trusted lessor who owned the car last before it."""
 
     driver: str
     transaction: str
     sequence: str
     asset_id: str
+    lessor: str
     description: CarDescription
     terms: LeaseTerms
 
@@ -114,6 +119,7 @@ def _register(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> 
     evidence.check_signatures(evidence.Message(event.body), one_input, condition)
     blank = Car(
         asset_id=event.transaction.id,
+        registered_by=lessor,
         lessor=lessor,
         description=describe_car(event.transaction.asset.get("data")),
         unspent=(),
@@ -173,6 +179,9 @@ def _applied(car: Car, event: LedgerEvent, spent: tuple[UnspentOutput, ...], les
     now = still | dict.fromkeys(started, transaction.id)
 
     terms = read_terms(transaction.metadata)
+    if event.sequence < car.sequence:
+        # Shares of a divided car go their own ways: which lease they start can depend on which came first.
+        terms = msgspec.structs.replace(terms, remarks=(*terms.remarks, "applied out of the ledger's order"))
     if any(
         set(output.public_keys or ()) != set(one.owners)
         for output, one in zip(transaction.outputs, created, strict=True)
@@ -182,12 +191,13 @@ def _applied(car: Car, event: LedgerEvent, spent: tuple[UnspentOutput, ...], les
     effects: tuple[Effect, ...] = (
         *(LeaseEnded(driver, leases[driver], transaction.id, event.sequence) for driver in ended),
         *(
-            LeaseStarted(driver, transaction.id, event.sequence, car.asset_id, car.description, terms)
+            LeaseStarted(driver, transaction.id, event.sequence, car.asset_id, car.lessor, car.description, terms)
             for driver in started
         ),
     )
     after = msgspec.structs.replace(
         car,
+        lessor=_lessor(car.lessor, kept + created, lessors),
         unspent=kept + created,
         holders=tuple(Holder(driver, lease) for driver, lease in sorted(now.items())),
         last_transaction=transaction.id,
@@ -200,6 +210,12 @@ def _unspent(transaction_id: str, index: int, output: Output) -> UnspentOutput:
     details = output.condition.details
     names = tuple(sorted(owners(read_condition(details))))
     return UnspentOutput(OutputReference(transaction_id, index), int(output.amount), names, details)
+
+
+def _lessor(before: str, unspent: tuple[UnspentOutput, ...], lessors: Collection[str]) -> str:
+    """Whose car it is: the lessor of before, until what is left of the car belongs to other trusted lessors alone."""
+    owning = {owner for output in unspent for owner in output.owners if owner in lessors}
+    return before if before in owning or not owning else min(owning)
 
 
 def _drivers(outputs: tuple[UnspentOutput, ...], lessors: Collection[str]) -> list[str]:

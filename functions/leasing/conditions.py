@@ -16,6 +16,8 @@ import msgspec
 
 MAX_DEPTH = 100
 """Levels of conditions within conditions that are read."""
+MAX_KEY_TEXT = 44
+"""Characters of 32 bytes in base58, at most. To decode more takes time that grows with the square of their number."""
 ED25519_COST = 131_072
 THRESHOLD_COST_OF_PART = 1_024
 
@@ -83,18 +85,21 @@ def condition_of_owners(public_keys: tuple[str, ...]) -> Condition:
 
 def owners(condition: Condition) -> frozenset[str]:
     """The public keys (base58) that a condition names. It is they who own the output."""
-    if isinstance(condition, Key):
-        return frozenset((base58.b58encode(condition.public).decode(),))
-    return frozenset().union(*(owners(part) for part in condition.parts))
+    return frozenset(base58.b58encode(key).decode() for key in set(_keys(condition)))
 
 
 def canonical_fulfillment(condition: Condition, signatures: Mapping[bytes, bytes]) -> str | None:
     """The one fulfillment, as base64url text, that these signatures (by public key) make of a condition.
 
-    None where they do not fulfil it, or more parts of it are fulfilled than it asks for.
+    None where they do not fulfil it, or it takes fewer of its owners' signatures than there are.
     """
-    der = _fulfillment(condition, signatures)
-    return None if der is None else base64.urlsafe_b64encode(der).rstrip(b"=").decode()
+    der = _written(condition, signatures).fulfillment
+    if der is None:
+        return None
+    given = {key for key in _keys(condition) if key in signatures}
+    if given != dict(_signatures(der, depth=0)).keys():
+        return None
+    return base64.urlsafe_b64encode(der).rstrip(b"=").decode()
 
 
 def signatures_in(fulfillment: str) -> dict[bytes, bytes]:
@@ -109,37 +114,48 @@ def signatures_in(fulfillment: str) -> dict[bytes, bytes]:
     return dict(_signatures(der, depth=0))
 
 
-def _fulfillment(condition: Condition, signatures: Mapping[bytes, bytes]) -> bytes | None:
+def _keys(condition: Condition) -> Iterator[bytes]:
+    """The public keys (32 bytes) that a condition names, as often as it does."""
     if isinstance(condition, Key):
-        signature = signatures.get(condition.public)
-        if signature is None:
-            return None
-        return _element(_ED25519, _element(_FIELD_0, condition.public) + _element(_FIELD_1, signature))
-    fulfilled = [(part, _fulfillment(part, signatures)) for part in condition.parts]
-    given = [der for _, der in fulfilled if der is not None]
-    if len(given) != condition.least:
-        return None
-    left = [_condition(part) for part, der in fulfilled if der is None]
-    return _element(_THRESHOLD, _set(_FIELD_0_SET, given) + _set(_FIELD_1_SET, left))
+        yield condition.public
+    else:
+        for part in condition.parts:
+            yield from _keys(part)
 
 
-def _condition(condition: Condition) -> bytes:
+class _Written(msgspec.Struct, frozen=True):
+    """A part in DER: its fulfillment, None where it is not fulfilled, and its condition, which stands for it then."""
+
+    fulfillment: bytes | None
+    condition: bytes
+    cost: int
+
+
+def _written(condition: Condition, signatures: Mapping[bytes, bytes]) -> _Written:
+    if isinstance(condition, Key):
+        public, signature = _element(_FIELD_0, condition.public), signatures.get(condition.public)
+        signed = None if signature is None else _element(_ED25519, public + _element(_FIELD_1, signature))
+        return _Written(signed, _unfulfilled(_ED25519, public, ED25519_COST), ED25519_COST)
+    parts = [_written(part, signatures) for part in condition.parts]
+    dearest = sorted((part.cost for part in parts), reverse=True)[: condition.least]
+    cost = sum(dearest) + THRESHOLD_COST_OF_PART * len(parts)
+    fingerprint = _element(_FIELD_0, _integer(condition.least)) + _set(_FIELD_1_SET, [part.condition for part in parts])
+    unfulfilled = _unfulfilled(_THRESHOLD, fingerprint, cost, _element(_FIELD_2, _SUBTYPES_ED25519))
+    # One signature can fulfil several parts. The cheapest count, the first of equals: so the driver writes it.
+    fulfilled = sorted((part for part in parts if part.fulfillment is not None), key=lambda part: part.cost)
+    given = [part.fulfillment for part in fulfilled[: condition.least] if part.fulfillment is not None]
+    if len(given) < condition.least:
+        return _Written(None, unfulfilled, cost)
+    left = [part.condition for part in parts if part.fulfillment is None]
+    left += [part.condition for part in fulfilled[condition.least :]]
+    written = _element(_THRESHOLD, _set(_FIELD_0_SET, given) + _set(_FIELD_1_SET, left))
+    return _Written(written, unfulfilled, cost)
+
+
+def _unfulfilled(tag: int, fingerprint: bytes, cost: int, subtypes: bytes = b"") -> bytes:
     """A condition as it stands in a fulfillment that leaves it unfulfilled, and in its parent's fingerprint."""
-    cost = _element(_FIELD_1, _integer(_cost(condition)))
-    if isinstance(condition, Key):
-        fingerprint = hashlib.sha256(_element(_SEQUENCE, _element(_FIELD_0, condition.public))).digest()
-        return _element(_ED25519, _element(_FIELD_0, fingerprint) + cost)
-    parts = _set(_FIELD_1_SET, [_condition(part) for part in condition.parts])
-    least = _element(_FIELD_0, _integer(condition.least))
-    fingerprint = hashlib.sha256(_element(_SEQUENCE, least + parts)).digest()
-    return _element(_THRESHOLD, _element(_FIELD_0, fingerprint) + cost + _element(_FIELD_2, _SUBTYPES_ED25519))
-
-
-def _cost(condition: Condition) -> int:
-    if isinstance(condition, Key):
-        return ED25519_COST
-    dearest = sorted((_cost(part) for part in condition.parts), reverse=True)[: condition.least]
-    return sum(dearest) + THRESHOLD_COST_OF_PART * len(condition.parts)
+    digest = hashlib.sha256(_element(_SEQUENCE, fingerprint)).digest()
+    return _element(tag, _element(_FIELD_0, digest) + _element(_FIELD_1, _integer(cost)) + subtypes)
 
 
 def _signatures(der: bytes, depth: int) -> Iterator[tuple[bytes, bytes]]:
@@ -177,8 +193,11 @@ def elements(der: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _public_bytes(key: str) -> bytes:
     """The 32 bytes of a public key. The ledger takes white space after one; it names the same owner."""
+    text = key.strip()
+    if len(text) > MAX_KEY_TEXT:
+        raise ConditionError("an owner is no Ed25519 public key of 32 bytes")
     try:
-        public = base58.b58decode(key.strip())
+        public = base58.b58decode(text)
     except ValueError as error:
         raise ConditionError("an owner is no base58 public key") from error
     if len(public) != 32:

@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 MAX_ANNUAL_MILEAGE_KM = 300_000
+MAX_LEASE_DAYS = 3_653
+"""Ten years with three leap days: nobody leases a car for longer."""
 MAX_TEXT = 200
 PLAUSIBLE_YEARS = range(1990, 2101)
 DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -46,16 +48,18 @@ def describe_car(asset_data: Any) -> CarDescription:
     )
 
 
-def read_terms(metadata: dict[str, Any] | None) -> LeaseTerms:
-    """The lease terms in a transaction's metadata, with a remark for each that is missing or odd."""
-    lease = (metadata or {}).get("lease")
+def read_terms(metadata: Any) -> LeaseTerms:
+    """The lease terms in a transaction's metadata, whatever that is, with a remark for each that is missing or odd."""
+    lease = metadata.get("lease") if isinstance(metadata, dict) else None
     if not isinstance(lease, dict):
-        return LeaseTerms(remarks=("no lease terms",))
+        return LeaseTerms(remarks=("no lease terms" if lease is None else "lease is not an object",))
     remarks: list[str] = []
     start = _date(lease, "startDate", remarks)
     end = _date(lease, "endDate", remarks)
     if start and end and end < start:
         remarks.append("endDate is before startDate")
+    if start and end and (end - start).days > MAX_LEASE_DAYS:
+        remarks.append("the lease is longer than 10 years")
     mileage = lease.get("annualMileage")
     if not isinstance(mileage, int) or isinstance(mileage, bool) or not 0 < mileage <= MAX_ANNUAL_MILEAGE_KM:
         remarks.append("no annualMileage" if mileage is None else "annualMileage is not a plausible number of km")
@@ -82,6 +86,6 @@ def _date(lease: dict[str, Any], name: str, remarks: list[str]) -> dt.date | Non
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, int):
+    if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if abs(value) < MAX_NUMBER else ""
     return value[:MAX_TEXT] if isinstance(value, str) else ""

@@ -3,6 +3,7 @@
 RecordError
 ├── ConflictError       somebody else wrote, or the answer was lost: read again and decide again
 ├── UnavailableError    Table Storage does not answer: try later
+├── DamagedError        rows contradict each other: a person must look
 ├── RowTooLargeError    what is to be written does not fit where it must stand
 └── RefusedError        Table Storage refuses a key or row for what it is: trying again is of no use
 """
@@ -18,6 +19,10 @@ class ConflictError(RecordError):
 
 class UnavailableError(RecordError):
     """Table Storage gives no answer, or refuses to serve for now."""
+
+
+class DamagedError(RecordError):
+    """One row says what another denies, as no write of ours leaves them."""
 
 
 class RefusedError(RecordError):

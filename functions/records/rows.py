@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from functions.leasing.car import Car, Holder, UnspentOutput
-from functions.leasing.driver import Claim, Driver, Lease, Profile
+from functions.leasing.car import Car, Holder, LeaseEnded, UnspentOutput
+from functions.leasing.driver import Claim, Driver, Lease, OpenLease, Profile
 from functions.leasing.terms import CarDescription, LeaseTerms
 from functions.rating.premium import PastClaim, Premium
 
@@ -38,17 +38,14 @@ def record_key(partition: str) -> str:
     return RECORD + partition
 
 
-def claim_key(claim: Claim) -> str:
-    """RowKey of a claim: text order is order of dates."""
-    return f"{CLAIM}{claim.date.isoformat()}-{claim.id}"
-
-
 def car_row(car: Car) -> Entity:
     """The record of a car."""
     return {
         "PartitionKey": car.asset_id,
         "RowKey": record_key(car.asset_id),
+        "RegisteredBy": car.registered_by,
         "Lessor": car.lessor,
+        "Leased": bool(car.holders),
         **_description_columns(car.description),
         "Holders": _json(car.holders),
         "UnspentOutputs": _json(car.unspent),
@@ -61,6 +58,7 @@ def car_from(row: Mapping[str, Any]) -> Car:
     """The car that a record describes."""
     return Car(
         asset_id=row["PartitionKey"],
+        registered_by=row["RegisteredBy"],
         lessor=row["Lessor"],
         description=_description(row),
         holders=msgspec.json.decode(row["Holders"], type=tuple[Holder, ...]),
@@ -105,6 +103,8 @@ def driver_row(driver: Driver) -> Entity:
         "BonusMalusClass": driver.bonus_malus_class,
         "LatestStart": _date_text(driver.latest_start),
         "AnnualPremium": str(driver.annual_premium),
+        "Leasing": bool(driver.open_leases),
+        "Flagged": driver.is_flagged,
         "OpenLeases": _json(driver.open_leases),
         "RatedClaims": _json(driver.claims),
     }
@@ -122,7 +122,7 @@ def driver_from(row: Mapping[str, Any]) -> Driver:
         key=row["PartitionKey"],
         profile=None if row["Provisional"] else profile,
         claims=msgspec.json.decode(row["RatedClaims"], type=tuple[PastClaim, ...]),
-        open_leases=msgspec.json.decode(row["OpenLeases"], type=dict[str, Decimal]),
+        open_leases=msgspec.json.decode(row["OpenLeases"], type=dict[str, OpenLease]),
         latest_start=_date(row["LatestStart"]),
         bonus_malus_class=row.get("BonusMalusClass"),
     )
@@ -135,16 +135,29 @@ def lease_row(lease: Lease) -> Entity:
         "RowKey": LEASE + lease.transaction,
         "Sequence": lease.sequence,
         "AssetId": lease.asset_id,
+        "Lessor": lease.lessor,
         **_description_columns(lease.description),
         "StartDate": _date_text(lease.terms.start_date),
         "EndDate": _date_text(lease.terms.end_date),
         "AnnualMileage": lease.terms.annual_mileage,
         "Remarks": _json(lease.terms.remarks),
-        "EndTransaction": lease.end_transaction,
-        "EndSequence": lease.end_sequence,
-        "AnnualPremium": str(lease.premium.annual),
-        "Premium": _json(lease.premium),
+        **_end(lease.end_transaction, lease.end_sequence),
+        **_premium(lease.premium),
     }
+
+
+def ended_lease_row(ended: LeaseEnded) -> Entity:
+    """What changes in a lease's row when the lease ends."""
+    return {
+        "PartitionKey": ended.driver,
+        "RowKey": LEASE + ended.lease,
+        **_end(ended.transaction, ended.sequence),
+    }
+
+
+def repriced_lease_row(driver: str, lease_id: str, premium: Premium) -> Entity:
+    """What changes in a lease's row when it is priced anew."""
+    return {"PartitionKey": driver, "RowKey": LEASE + lease_id, **_premium(premium)}
 
 
 def lease_from(row: Mapping[str, Any]) -> Lease:
@@ -154,6 +167,7 @@ def lease_from(row: Mapping[str, Any]) -> Lease:
         transaction=row["RowKey"].removeprefix(LEASE),
         sequence=row["Sequence"],
         asset_id=row["AssetId"],
+        lessor=row["Lessor"],
         description=_description(row),
         terms=LeaseTerms(
             start_date=_date(row["StartDate"]),
@@ -171,24 +185,38 @@ def claim_row(driver: str, claim: Claim) -> Entity:
     """One claim of a driver."""
     return {
         "PartitionKey": driver,
-        "RowKey": claim_key(claim),
-        "ClaimId": claim.id,
+        "RowKey": CLAIM + claim.id,
         "Date": claim.date.isoformat(),
         "AtFault": claim.at_fault,
         "Amount": str(claim.amount),
         "Description": claim.description,
+        "Withdrawn": claim.withdrawn,
     }
+
+
+def withdrawn_claim_row(driver: str, claim_id: str) -> Entity:
+    """What changes in a claim's row when the claim is withdrawn."""
+    return {"PartitionKey": driver, "RowKey": CLAIM + claim_id, "Withdrawn": True}
 
 
 def claim_from(row: Mapping[str, Any]) -> Claim:
     """The claim that a row describes."""
     return Claim(
-        id=row["ClaimId"],
+        id=row["RowKey"].removeprefix(CLAIM),
         date=dt.date.fromisoformat(row["Date"]),
         at_fault=row["AtFault"],
         amount=Decimal(row["Amount"]),
         description=row["Description"],
+        withdrawn=row["Withdrawn"],
     )
+
+
+def _end(transaction: str, sequence: str) -> Entity:
+    return {"EndTransaction": transaction, "EndSequence": sequence}
+
+
+def _premium(premium: Premium) -> Entity:
+    return {"AnnualPremium": str(premium.annual), "Premium": _json(premium)}
 
 
 def _description_columns(description: CarDescription) -> Entity:

@@ -21,15 +21,18 @@ CURRENT_SECRET, NEXT_SECRET = signing_secret("current"), signing_secret("next")
 
 @dataclass(frozen=True)
 class App:
-    """The app's address, and calls with the right key."""
+    """The app's address, its log, and calls with the right key."""
 
     url: str
+    log: Path
 
-    def call(self, method: str, path: str, body: Any = None) -> requests.Response:
-        """Call the API with a JSON body."""
-        return requests.request(
-            method, f"{self.url}/api/{path}", json=body, headers={"x-functions-key": KEY}, timeout=30
-        )
+    def call(self, method: str, path: str, body: Any = None, more_headers: Mapping[str, str] = {}) -> requests.Response:
+        """Call the API with a body: bytes as they are, anything else as JSON."""
+        headers = {"x-functions-key": KEY, **more_headers}
+        if isinstance(body, bytes):
+            headers = {"content-type": "application/json", **headers}
+            return requests.request(method, f"{self.url}/api/{path}", data=body, headers=headers, timeout=30)
+        return requests.request(method, f"{self.url}/api/{path}", json=body, headers=headers, timeout=30)
 
     def post_events(self, events: Any, more_headers: Mapping[str, str] = {}) -> requests.Response:
         """Post a batch as the relay does; `events` is JSON, or bytes to be sent as they are."""
@@ -72,5 +75,6 @@ def serving(tables: str, folder: Path, more_settings: Mapping[str, str] = {}) ->
         **more_settings,
     }
     argv = [sys.executable, "-m", "local.functions_host", str(ROOT), "--with-parent"]
-    with running("the Functions host", argv, log=folder / "functions.log", env=settings) as child:
-        yield App(child.announced["http"])
+    log = folder / "functions.log"
+    with running("the Functions host", argv, log=log, env=settings) as child:
+        yield App(child.announced["http"], log)

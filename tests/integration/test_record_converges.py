@@ -1,187 +1,279 @@
 """The tables equal the fold over the ledger: under duplication, reordering, two writers at once, and crashes.
 
-Histories are signed transactions, as the lessor and the drivers would write them; the tables are Azurite's; what they
-must hold is what local/audit, which shares no code with the Function app, makes of the same history.
+Histories are signed transactions, as the lessors and the drivers would write them; the tables are Azurite's. What they
+must hold is what local/audit, which shares no code with the Function app, makes of the same history; and every row must
+be, to the last property, what one undisturbed writer leaves.
 """
 
 import asyncio
-import functools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+from azure.core.exceptions import ServiceResponseError
+from azure.data.tables import TableServiceClient, UpdateMode
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
 
 from functions.leasing.car import Decision, LedgerEvent
 from functions.leasing.outcomes import Outcome
 from functions.leasing.transactions import parse
-from functions.rating.premium import rate
 from functions.rating.tariff import read_tariff
 from functions.recording import Recording
+from functions.records.changeset import Operation
 from functions.records.errors import UnavailableError
-from functions.records.record import Record, open_record
+from functions.records.record import CARS, DRIVERS, Record, open_record
+from functions.records.wire import Wire
 from functions.settings import read_settings
 from local import audit
 from local.azurite import azurite
-from local.scenario import lease
-from tests.writing import Json, create, new_keys, transfer
+from local.scenario import JsonObject, lease
+from tests.unit.ledger_writing import ANN, BOB, CAT, LESSOR, OTHER_LESSOR, create, share, transfer
 
-LESSOR = new_keys()
-RATE = functools.partial(rate, read_tariff())
+LESSORS = {LESSOR.public_key, OTHER_LESSOR.public_key}
+PEOPLE = (LESSOR, OTHER_LESSOR, ANN, BOB, CAT)
+TARIFF = read_tariff()
 DONE = {Outcome.APPLIED, Outcome.DUPLICATE}
+ROUNDS = 60
+"""After so many deliveries everything must be settled: crashes end after the first few."""
+
+Order = Callable[[list[LedgerEvent], list[LedgerEvent], random.Random], list[LedgerEvent]]
+"""What is sent in a round: of the events that are due, and of all."""
+Rows = dict[tuple[str, str, str], dict[str, Any]]
 
 
 class CrashError(Exception):
-    """Stands for the process's end between two calls to Table Storage."""
+    """Stands for the process's end at a call to Table Storage."""
 
 
-class CrashingRecord(Record):
-    """A record whose process ends at some calls: before the call, or after it was done and before the answer came."""
+class FatefulWire(Wire):
+    """A wire whose calls meet the fates in turn, and go well after the last: a crash, or an answer that is lost."""
 
-    dice = random.Random(0)
-    share = 0.0
+    def __init__(self, url: str, credential: Any, fates: Sequence[str]) -> None:
+        super().__init__(url, credential)
+        self._fates = iter(fates)
 
-    async def save_car(self, *arguments: Any) -> None:
-        """Save, unless the process ends."""
-        await self._around(super().save_car(*arguments))
-
-    async def save_driver(self, *arguments: Any, **named: Any) -> None:
-        """Save, unless the process ends."""
-        await self._around(super().save_driver(*arguments, **named))
-
-    async def _around(self, save: Any) -> None:
-        fate = self.dice.random()
-        if fate < self.share / 2:
-            save.close()
+    async def get(self, table: str, partition: str, row: str) -> tuple[dict[str, Any], str] | None:
+        """Read, unless the process ends."""
+        fate = next(self._fates, "")
+        if fate == "crash before":
             raise CrashError
-        await save
-        if fate < self.share:
+        found = await super().get(table, partition, row)
+        if fate == "crash after":
             raise CrashError
+        return found
+
+    async def submit(self, table: str, operations: Sequence[Operation]) -> list[str]:
+        """Write, unless the process ends."""
+        fate = next(self._fates, "")
+        if fate == "crash before":
+            raise CrashError
+        etags = await super().submit(table, operations)
+        if fate == "crash after":
+            raise CrashError
+        if fate == "answer lost":
+            raise ServiceResponseError("the answer was lost")
+        return etags
 
 
-def history(dice: random.Random, cars: int, transfers: int) -> list[Json]:
-    """A valid leasing history, in ledger order: leases, drivers' hand-overs, renewals and returns."""
-    people = [LESSOR, *(new_keys() for _ in range(4))]
-    owners = {person.public_key: person for person in people}
-    blocks = [create(LESSOR, to=dice.choice(people).public_key if dice.random() < 0.2 else None) for _ in range(cars)]
-    last = {body["id"]: body for body in blocks}
-    for _ in range(transfers):
-        asset = dice.choice(sorted(last))
-        spent = last[asset]
-        signer = owners[spent["outputs"][0]["public_keys"][0]]
-        terms = lease("2026-01-01", "2027-01-01", 10_000) if dice.random() < 0.8 else None
-        last[asset] = transfer(spent, signer, dice.choice(people).public_key, terms)
-        blocks.append(last[asset])
-    return blocks
+SEEDS = st.integers(0, 2**32)
+"""Of what a relay does by chance. What two writers do at the same time no seed could settle."""
+FATES = st.lists(st.sampled_from(["", "", "", "crash before", "crash after", "answer lost"]), max_size=60)
 
 
-def events_of(bodies: Sequence[Json]) -> list[LedgerEvent]:
+@st.composite
+def histories(draw: st.DrawFn, shares: Sequence[int]) -> list[JsonObject]:
+    """Up to 4 cars of so many `shares`, and 24 transfers to one or several people, in ledger order."""
+    people = st.sampled_from(PEOPLE)
+    bodies: list[JsonObject] = []
+    unspent: dict[str, list[tuple[JsonObject, int]]] = {}
+    for number in range(draw(st.integers(1, 4))):
+        given_to = share(draw(people), amount=draw(st.sampled_from(shares)))
+        made = create(given_to, by=draw(st.sampled_from([LESSOR, OTHER_LESSOR])), metadata={"number": number})
+        bodies.append(made)
+        unspent[made["id"]] = [(made, 0)]
+    for number in range(draw(st.integers(0, 24))):
+        car = draw(st.sampled_from(sorted(unspent)))
+        spent = draw(st.lists(st.sampled_from(range(len(unspent[car]))), min_size=1, max_size=2, unique=True))
+        outputs = [unspent[car][index] for index in spent]
+        amount = sum(int(body["outputs"][index]["amount"]) for body, index in outputs)
+        parts = [1, amount - 1] if amount > 1 and draw(st.booleans()) else [amount]
+        given = [share(*draw(st.lists(people, min_size=1, max_size=2, unique=True)), amount=one) for one in parts]
+        terms = lease("2026-01-01", "2027-01-01", 10_000 + number) if draw(st.booleans()) else {"number": number}
+        made = transfer(outputs, *given, metadata=terms)
+        bodies.append(made)
+        left = [one for index, one in enumerate(unspent[car]) if index not in spent]
+        unspent[car] = left + [(made, index) for index in range(len(made["outputs"]))]
+    return bodies
+
+
+def events_of(bodies: Sequence[JsonObject]) -> list[LedgerEvent]:
     """The events of a history, one block each."""
     return [LedgerEvent(parse(body), body, f"{height:012d}-000000") for height, body in enumerate(bodies, 1)]
 
 
-def open_tables(connection_string: str, kind: type[Record] = Record) -> Record:
-    """A record of its own on the tables."""
-    settings = {
-        "LEDGER_NAME": "local",
-        "LESSOR_PUBLIC_KEYS": LESSOR.public_key,
-        "TABLES_CONNECTION_STRING": connection_string,
-    }
-    record = open_record(read_settings(settings))
-    record.__class__ = kind
-    return record
+def open_tables(connection_string: str, fates: Sequence[str] = ()) -> Record:
+    """A record of its own on the tables, whose calls meet these fates."""
+    service = open_record(
+        read_settings(
+            {
+                "LEDGER_NAME": "local",
+                "LESSOR_PUBLIC_KEYS": ",".join(LESSORS),
+                "TABLES_CONNECTION_STRING": connection_string,
+            }
+        )
+    )._service
+    return Record(service, FatefulWire(service.url, service.credential, fates))
 
 
-async def deliver_until_settled(record: Record, events: list[LedgerEvent], dice: random.Random) -> int:
-    """Deliver as an unlucky relay would: shuffled runs, twice over, again after every crash; how often it crashed."""
-    recording = Recording(record, {LESSOR.public_key}, RATE)
-    open_events = events
-    crashes = 0
-    while open_events:
-        sent = open_events + dice.sample(events, k=len(events) // 4)
-        if dice.random() < 0.7:
-            dice.shuffle(sent)
-        undecided = {event.transaction.id for event in open_events}
-        for start in range(0, len(sent), 7):
-            batch = sent[start : start + 7]
+async def deliver_until_settled(record: Record, events: list[LedgerEvent], dice: random.Random, order: Order) -> int:
+    """Deliver as an unlucky relay would, in batches of any size, and again after a crash; how often it crashed."""
+    recording = Recording(record, LESSORS, TARIFF)
+    undecided, crashes = {one.transaction.id for one in events}, 0
+    for _ in range(ROUNDS):
+        if not undecided:
+            return crashes
+        sent = order([one for one in events if one.transaction.id in undecided], events, dice)
+        size = dice.randint(1, 12)
+        held: set[str] = set()
+        for start in range(0, len(sent), size):
+            # What follows a transaction that was not settled waits for it, as in the relay's lanes.
+            batch = [one for one in sent[start : start + size] if one.transaction.asset_id not in held]
+            done: set[str] = set()
             try:
-                decisions = await recording.apply(batch)
+                done = settled(batch, await recording.apply(batch))
             except (CrashError, UnavailableError):
                 crashes += 1
-                continue
-            undecided -= settled(batch, decisions)
-        open_events = [event for event in events if event.transaction.id in undecided]
-    return crashes
+            undecided -= done
+            if order is as_on_the_ledger:
+                held |= {one.transaction.asset_id for one in batch if one.transaction.id not in done}
+    raise AssertionError(f"{len(undecided)} events were never settled")
+
+
+def in_any_order(due: list[LedgerEvent], every: list[LedgerEvent], dice: random.Random) -> list[LedgerEvent]:
+    """What is due and some that were sent before, mixed."""
+    sent = due + dice.choices(every, k=dice.randrange(6))
+    if dice.random() < 0.7:
+        dice.shuffle(sent)
+    return sent
+
+
+def as_on_the_ledger(due: list[LedgerEvent], every: list[LedgerEvent], dice: random.Random) -> list[LedgerEvent]:
+    """What is due, each car's in its order, after some that were sent before, which are duplicates."""
+    before = [one for one in every if one.sequence < due[0].sequence]
+    return (dice.choices(before, k=dice.randrange(6)) if before else []) + due
 
 
 def settled(batch: Sequence[LedgerEvent], decisions: Sequence[Decision]) -> set[str]:
     """Ids of the transactions that need not be sent again. Nothing in a valid history may be rejected or ignored."""
-    assert {decision.outcome for decision in decisions} <= DONE | {Outcome.DEFERRED, Outcome.FAILED}
-    return {event.transaction.id for event, decision in zip(batch, decisions, strict=True) if decision.outcome in DONE}
+    assert {decision.outcome for decision in decisions} <= DONE | {Outcome.DEFERRED, Outcome.FAILED}, decisions
+    return {one.transaction.id for one, decision in zip(batch, decisions, strict=True) if decision.outcome in DONE}
 
 
-def facts_of(bodies: Sequence[Json]) -> audit.Facts:
+def facts_of(bodies: Sequence[JsonObject]) -> audit.Facts:
     """What the history says."""
-    return audit.fold(iter([[body] for body in bodies]), {LESSOR.public_key})
+    return audit.fold(iter([[body] for body in bodies]), LESSORS)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_duplicated_and_shuffled_batches_give_the_fold(seed: int, tmp_path: Any) -> None:
-    dice = random.Random(seed)
-    bodies = history(dice, cars=5, transfers=40)
-
-    async def play(connection_string: str) -> None:
-        record = open_tables(connection_string)
-        await deliver_until_settled(record, events_of(bodies), dice)
-        await record.close()
-
-    with azurite(tmp_path / "azurite.log") as tables:
-        asyncio.run(play(tables))
-        assert audit.differences(facts_of(bodies), tables) == []
+def empty(connection_string: str) -> None:
+    """Delete the tables."""
+    with TableServiceClient.from_connection_string(connection_string) as service:
+        for table in (CARS, DRIVERS):
+            service.delete_table(table)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_two_writers_that_crash_at_any_call_give_the_fold(seed: int, tmp_path: Any) -> None:
-    dice = random.Random(seed)
-    bodies = history(dice, cars=3, transfers=40)
+def all_rows(connection_string: str) -> Rows:
+    """Every row of both tables, by table and keys."""
+    with TableServiceClient.from_connection_string(connection_string) as service:
+        return {
+            (table, row["PartitionKey"], row["RowKey"]): dict(row)
+            for table in (CARS, DRIVERS)
+            for row in service.get_table_client(table).list_entities()
+        }
 
-    async def play(connection_string: str) -> int:
-        records = [open_tables(connection_string, CrashingRecord) for _ in range(2)]
-        CrashingRecord.share, CrashingRecord.dice = 0.2, dice
-        each = (deliver_until_settled(record, events_of(bodies), random.Random(n)) for n, record in enumerate(records))
+
+async def undisturbed(connection_string: str, bodies: Sequence[JsonObject]) -> None:
+    """Apply a history one event after the other."""
+    record = open_tables(connection_string)
+    recording = Recording(record, LESSORS, TARIFF)
+    for one in events_of(bodies):
+        decisions = await recording.apply([one])
+        assert [decision.outcome for decision in decisions] == [Outcome.APPLIED]
+    await record.close()
+
+
+@pytest.fixture(scope="module")
+def own_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An Azurite that nobody else writes to: its tables are compared as a whole."""
+    with azurite(tmp_path_factory.mktemp("own") / "azurite.log") as connection_string:
+        yield connection_string
+
+
+HISTORIES = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+@HISTORIES
+@given(bodies=histories([1]), fates=st.tuples(FATES, FATES), seed=SEEDS)
+def test_two_writers_that_crash_at_any_call_give_the_fold_whatever_the_order(
+    own_tables: str, bodies: list[JsonObject], fates: tuple[list[str], list[str]], seed: int
+) -> None:
+    check_that_two_writers_converge(own_tables, bodies, fates, seed, in_any_order)
+
+
+@HISTORIES
+@given(bodies=histories([1, 2, 4]), fates=st.tuples(FATES, FATES), seed=SEEDS)
+def test_two_writers_that_crash_at_any_call_give_the_fold_of_divided_cars(
+    own_tables: str, bodies: list[JsonObject], fates: tuple[list[str], list[str]], seed: int
+) -> None:
+    check_that_two_writers_converge(own_tables, bodies, fates, seed, as_on_the_ledger)
+
+
+def check_that_two_writers_converge(
+    connection_string: str, bodies: list[JsonObject], fates: tuple[list[str], list[str]], seed: int, order: Order
+) -> None:
+    """Hold the tables that two writers leave, each with its fates, to the fold and to what one calm writer leaves."""
+
+    async def play() -> int:
+        records = [open_tables(connection_string, one) for one in fates]
+        each = (
+            deliver_until_settled(record, events_of(bodies), random.Random(seed + number), order)
+            for number, record in enumerate(records)
+        )
         crashes = sum(await asyncio.gather(*each))
         for record in records:
             await record.close()
         return crashes
 
-    with azurite(tmp_path / "azurite.log") as tables:
-        crashes = asyncio.run(play(tables))
-        assert crashes > 5
-        assert audit.differences(facts_of(bodies), tables) == []
+    empty(connection_string)
+    asyncio.run(undisturbed(connection_string, bodies))
+    expected = all_rows(connection_string)
+    empty(connection_string)
+    event(f"crashes: {min(asyncio.run(play()), 10)}")
+
+    assert audit.differences(facts_of(bodies), connection_string) == []
+    assert all_rows(connection_string) == expected
 
 
-def test_the_audit_finds_what_is_wrong_in_the_tables(tmp_path: Any) -> None:
-    from azure.data.tables import TableServiceClient, UpdateMode
+def test_the_audit_finds_what_is_wrong_in_the_tables(own_tables: str) -> None:
+    registered = [create(metadata={"number": number}) for number in range(2)]
+    bodies = [*registered, *(transfer(one, ANN) for one in registered)]
+    empty(own_tables)
+    asyncio.run(undisturbed(own_tables, bodies))
+    facts = facts_of(bodies)
+    assert audit.differences(facts, own_tables) == []
 
-    bodies = history(random.Random(1), cars=2, transfers=10)
+    with TableServiceClient.from_connection_string(own_tables) as service:
+        drivers, cars = service.get_table_client("Drivers"), service.get_table_client("Cars")
+        lost = next(row for row in drivers.list_entities() if row["RowKey"].startswith("lease-"))
+        drivers.delete_entity(lost)
+        wrong = next(row for row in cars.list_entities() if row["RowKey"].startswith("record-"))
+        cars.update_entity({**wrong, "Holders": "[]", "UnspentOutputs": "[]"}, mode=UpdateMode.REPLACE)
+        cars.create_entity({"PartitionKey": wrong["PartitionKey"], "RowKey": "transaction-" + "0" * 64})
+    found = "\n".join(audit.differences(facts, own_tables))
 
-    async def play(connection_string: str) -> None:
-        record = open_tables(connection_string)
-        await deliver_until_settled(record, events_of(bodies), random.Random(1))
-        await record.close()
-
-    with azurite(tmp_path / "azurite.log") as tables:
-        asyncio.run(play(tables))
-        facts = facts_of(bodies)
-        assert audit.differences(facts, tables) == []
-        with TableServiceClient.from_connection_string(tables) as service:
-            drivers, cars = service.get_table_client("Drivers"), service.get_table_client("Cars")
-            lost = next(row for row in drivers.list_entities() if row["RowKey"].startswith("lease-"))
-            drivers.delete_entity(lost)
-            wrong = next(row for row in cars.list_entities() if row["RowKey"].startswith("record-"))
-            cars.update_entity({**wrong, "Holders": "[]", "UnspentOutputs": "[]"}, mode=UpdateMode.REPLACE)
-            cars.create_entity({"PartitionKey": wrong["PartitionKey"], "RowKey": "transaction-" + "0" * 64})
-        found = "\n".join(audit.differences(facts, tables))
     assert f"lease {lost['RowKey'].removeprefix('lease-')}" in found
     assert f"car {wrong['PartitionKey']}:" in found
     assert "transaction " + "0" * 64 in found

@@ -1,24 +1,42 @@
 """What the Function app writes when a car, or a request to Table Storage, is not as it should be."""
 
 import asyncio
-import functools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, repeat
 from pathlib import Path
+from typing import Any
 
 import pytest
+from azure.core.exceptions import ResourceModifiedError, ServiceRequestError, ServiceResponseError
 from azure.data.tables import TableServiceClient
 
+from functions.conflicts import ATTEMPTS
+from functions.leasing.driver import Change, Driver
 from functions.leasing.outcomes import Outcome
-from functions.rating.premium import rate
 from functions.rating.tariff import read_tariff
 from functions.recording import Recording
+from functions.records.changeset import Operation
 from functions.records.errors import RefusedError
-from functions.records.record import open_record
+from functions.records.record import Record, open_record
+from functions.records.wire import Wire
 from functions.settings import read_settings
 from local.azurite import azurite
-from local.scenario import key_pair
-from tests.unit.ledger_writing import ANN, LESSOR, LESSORS, create, event, output, threshold, transfer, with_outputs
+from local.scenario import JsonObject, key_pair
+from tests.unit.ledger_writing import (
+    ANN,
+    BOB,
+    LESSOR,
+    LESSORS,
+    create,
+    event,
+    output,
+    threshold,
+    transfer,
+    with_outputs,
+)
 
-RATE = functools.partial(rate, read_tariff())
+TARIFF = read_tariff()
 
 
 def settings(tables: str) -> dict[str, str]:
@@ -37,7 +55,7 @@ def test_a_car_that_does_not_fit_its_row_fails_before_its_drivers_hear_of_it(tmp
     async def play(tables: str) -> list[Outcome]:
         record = open_record(read_settings(settings(tables)))
         events = [event(body) for body in (registered, crowded, other, leased)]
-        decisions = await Recording(record, LESSORS, RATE).apply(events)
+        decisions = await Recording(record, LESSORS, TARIFF).apply(events)
         await record.close()
         return [decision.outcome for decision in decisions]
 
@@ -50,12 +68,129 @@ def test_a_car_that_does_not_fit_its_row_fails_before_its_drivers_hear_of_it(tmp
     assert drivers == {ANN.public_key}
 
 
+class CountingWire(Wire):
+    """A wire that keeps what was asked of it, and may refuse or lose the answers of writes."""
+
+    def __init__(self, url: str, credential: Any, faults: Iterator[Exception | None]) -> None:
+        super().__init__(url, credential)
+        self.read: list[tuple[str, str, str]] = []
+        self.written: list[tuple[str, int]] = []
+        self._faults = faults
+
+    async def get(self, table: str, partition: str, row: str) -> tuple[dict[str, Any], str] | None:
+        """Read, and remember it."""
+        self.read.append((table, partition, row))
+        return await super().get(table, partition, row)
+
+    async def submit(self, table: str, operations: Sequence[Operation]) -> list[str]:
+        """Write, remember it, and then raise the next fault."""
+        self.written.append((table, len(operations)))
+        fault = next(self._faults)
+        if isinstance(fault, ResourceModifiedError):
+            raise fault
+        etags = await super().submit(table, operations)
+        if fault:
+            raise fault
+        return etags
+
+
+def watched(
+    tables: str, bodies: Sequence[JsonObject], faults: Iterable[Exception | None] = ()
+) -> tuple[list[Outcome], CountingWire]:
+    """The outcomes of one batch in emptied tables, and what was asked of them."""
+
+    async def play() -> tuple[list[Outcome], CountingWire]:
+        service = open_record(read_settings(settings(tables)))._service
+        wire = CountingWire(service.url, service.credential, chain(faults, repeat(None)))
+        record = Record(service, wire)
+        try:
+            events = [event(body, f"{height:012d}-000000") for height, body in enumerate(bodies, 1)]
+            decisions = await Recording(record, LESSORS, TARIFF).apply(events)
+        finally:
+            await record.close()
+        return [decision.outcome for decision in decisions], wire
+
+    return asyncio.run(play())
+
+
+def rounds(cars: int, transfers: int) -> list[JsonObject]:
+    """Cars that are registered and then handed round between two drivers, one after the other."""
+    bodies = []
+    for number in range(cars):
+        last = create(metadata={"car": number})
+        bodies.append(last)
+        for step in range(transfers):
+            last = transfer(last, (ANN, BOB)[step % 2])
+            bodies.append(last)
+    return bodies
+
+
+def test_a_batch_reads_each_partition_once_and_writes_it_once(tmp_path: Path) -> None:
+    with azurite(tmp_path / "azurite.log") as tables:
+        outcomes, wire = watched(tables, rounds(cars=5, transfers=4))
+
+    assert set(outcomes) == {Outcome.APPLIED}
+    assert Counter(table for table, _, _ in wire.read) == {"Cars": 5, "Drivers": 2}
+    assert Counter(table for table, _ in wire.written) == {"Cars": 5, "Drivers": 2}
+    # The drivers' records are written before any car's.
+    assert [table for table, _ in wire.written[:2]] == ["Drivers", "Drivers"]
+
+
+def test_a_car_with_more_events_than_fit_one_write_is_read_once(tmp_path: Path) -> None:
+    with azurite(tmp_path / "azurite.log") as tables:
+        outcomes, wire = watched(tables, rounds(cars=1, transfers=120))
+
+    assert outcomes == [Outcome.APPLIED] * 121
+    # Its drivers are read before each of the two writes: others may have written them in between.
+    assert Counter(table for table, _, _ in wire.read) == {"Cars": 1, "Drivers": 4}
+    assert [size for table, size in wire.written if table == "Cars"] == [100, 23]
+
+
+def test_a_batch_that_was_applied_is_told_by_its_marks(tmp_path: Path) -> None:
+    bodies = rounds(cars=1, transfers=3)
+    with azurite(tmp_path / "azurite.log") as tables:
+        watched(tables, bodies)
+        outcomes, wire = watched(tables, bodies)
+
+    assert outcomes == [Outcome.DUPLICATE] * 4
+    assert wire.written == []
+    # The car, and the marks of the transfers that its record does not show.
+    assert len(wire.read) == 3
+
+
+def test_a_write_whose_answer_is_lost_is_found_to_be_done(tmp_path: Path) -> None:
+    lost = [ServiceResponseError("the answer was lost"), ServiceRequestError("the connection broke")] * 2
+    with azurite(tmp_path / "azurite.log") as tables:
+        outcomes, _ = watched(tables, rounds(cars=2, transfers=3), lost)
+        again, wire = watched(tables, rounds(cars=2, transfers=3))
+
+    assert set(outcomes) <= {Outcome.APPLIED, Outcome.DUPLICATE}
+    assert set(again) == {Outcome.DUPLICATE}
+    assert wire.written == []
+
+
+def test_a_car_that_meets_another_writer_every_time_fails_after_some_attempts(tmp_path: Path) -> None:
+    with azurite(tmp_path / "azurite.log") as tables:
+        outcomes, wire = watched(tables, rounds(cars=1, transfers=0), [ResourceModifiedError("changed")] * 100)
+
+    assert outcomes == [Outcome.FAILED]
+    assert len(wire.written) == ATTEMPTS
+
+
+def test_a_driver_who_is_written_by_others_every_time_fails_the_car_alone(tmp_path: Path) -> None:
+    bodies = [create(metadata={"car": "other"}), *rounds(cars=1, transfers=1)]
+    with azurite(tmp_path / "azurite.log") as tables:
+        outcomes, wire = watched(tables, bodies, [ResourceModifiedError("changed")] * ATTEMPTS)
+
+    assert outcomes == [Outcome.APPLIED, Outcome.FAILED, Outcome.FAILED]
+    assert Counter(table for table, _ in wire.written) == {"Drivers": ATTEMPTS, "Cars": 1}
+
+
 def test_a_request_that_table_storage_refuses_is_not_taken_for_an_outage(tables: str) -> None:
     async def write() -> None:
         record = open_record(read_settings(settings(tables)))
         try:
-            stored = await record.load_driver("a key\nwith a line break")
-            await record.save_driver(stored, stored.driver, {})
+            await record.save_driver(None, Change(Driver("a key\nwith a line break")))
         finally:
             await record.close()
 

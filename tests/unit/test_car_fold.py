@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from functions.leasing.car import Car, Decision, Effect, Holder, LeaseEnded, LeaseStarted, decide
 from functions.leasing.outcomes import Outcome
+from functions.leasing.terms import CarDescription
 from functions.leasing.transactions import MalformedTransactionError
 from functions.settings import is_public_key
 from local.scenario import JsonObject, lease
@@ -223,6 +224,123 @@ def test_one_of_two_joint_drivers_cannot_give_the_car_away_alone() -> None:
     assert decided(alone, REGISTERED, joint).outcome is Outcome.REJECTED
 
 
+def test_the_driver_who_had_the_car_from_its_registration_on_returns_it() -> None:
+    registered = create(share(ANN))
+    decision = decided(transfer(registered, LESSOR), registered)
+
+    assert ended(decision) == [(ANN.public_key, registered["id"])]
+    assert car_after(decision).holders == ()
+
+
+def test_a_registration_for_several_drivers_starts_a_lease_for_each() -> None:
+    jointly, divided = create(share(ANN, BOB)), create(share(ANN), share(BOB, amount=2))
+
+    for registered in (jointly, divided):
+        decision = decided(registered)
+        assert sorted(started(decision)) == sorted([ANN.public_key, BOB.public_key])
+        assert {one.lease for one in car_after(decision).holders} == {registered["id"]}
+
+
+def test_of_joint_drivers_one_leaves_and_the_others_lease_goes_on() -> None:
+    joint = transfer(REGISTERED, share(ANN, BOB))
+    decision = decided(transfer(joint, ANN), REGISTERED, joint)
+
+    assert (ended(decision), started(decision)) == ([(BOB.public_key, joint["id"])], [])
+    assert car_after(decision).holders == (Holder(ANN.public_key, joint["id"]),)
+
+
+def test_a_driver_joins_and_the_lease_of_the_first_goes_on() -> None:
+    joined = transfer(LEASED, share(ANN, BOB))
+    decision = decided(joined, REGISTERED, LEASED)
+
+    assert (ended(decision), started(decision)) == ([], [BOB.public_key])
+    assert {one.driver: one.lease for one in car_after(decision).holders} == {
+        ANN.public_key: LEASED["id"],
+        BOB.public_key: joined["id"],
+    }
+
+
+def test_joint_drivers_who_get_the_car_anew_have_each_renewed() -> None:
+    joint = transfer(REGISTERED, share(ANN, BOB))
+    renewed = transfer(joint, share(BOB, ANN))
+    decision = decided(renewed, REGISTERED, joint)
+
+    assert sorted(ended(decision)) == sorted([(ANN.public_key, joint["id"]), (BOB.public_key, joint["id"])])
+    assert sorted(started(decision)) == sorted([ANN.public_key, BOB.public_key])
+    assert {one.lease for one in car_after(decision).holders} == {renewed["id"]}
+
+
+@pytest.mark.parametrize("by", [[ANN], [CAT]], ids=["the first", "the last"])
+def test_drivers_of_whom_one_may_sign_all_have_a_lease_and_one_return_ends_them_all(by: list[Any]) -> None:
+    drivers = [ANN, BOB, CAT]
+    shared = with_outputs(REGISTERED, output(threshold(1, *drivers), *drivers))
+    assert sorted(started(decided(shared, REGISTERED))) == sorted(one.public_key for one in drivers)
+
+    returned = decided(transfer(shared, LESSOR, by=by), REGISTERED, shared)
+
+    assert sorted(ended(returned)) == sorted((one.public_key, shared["id"]) for one in drivers)
+    assert car_after(returned).holders == ()
+
+
+ABSURD = {
+    "reversed": (lease("2027-12-31", "2026-01-01", 15_000), "endDate is before startDate"),
+    "a century": (lease("2000-01-01", "2100-01-01", 15_000), "the lease is longer than 10 years"),
+    "dates as numbers": (
+        {"lease": {"startDate": 20260101, "endDate": 20271231.0}},
+        "startDate is not a date (YYYY-MM-DD)",
+    ),
+    "a date that is not": (lease("2026-02-30", "2027-12-31", 15_000), "startDate is not a date (YYYY-MM-DD)"),
+    "year 9999": (lease("2026-01-01", "9999-12-31", 15_000), "endDate is not a plausible date"),
+    "mileage as a float": ({"lease": {"annualMileage": 15_000.0}}, "annualMileage is not a plausible number of km"),
+    "mileage as text": ({"lease": {"annualMileage": "15000"}}, "annualMileage is not a plausible number of km"),
+    "mileage as a bool": ({"lease": {"annualMileage": True}}, "annualMileage is not a plausible number of km"),
+    "mileage below zero": (lease("2026-01-01", "2026-12-31", -1), "annualMileage is not a plausible number of km"),
+    "mileage beyond 64 bits": (
+        lease("2026-01-01", "2026-12-31", 2**70),
+        "annualMileage is not a plausible number of km",
+    ),
+    "no mileage": ({"lease": {"startDate": "2026-01-01"}}, "no annualMileage"),
+    "a list": ({"lease": [{"startDate": "2026-01-01"}]}, "lease is not an object"),
+    "text": ({"lease": "2026" * 50_000}, "lease is not an object"),
+    "huge text for a date": (lease("2" * 200_000, "2027-12-31", 15_000), "startDate is not a date (YYYY-MM-DD)"),
+    "another name": ({"Lease": {}, "x" * 200_000: "y"}, "no lease terms"),
+    "nothing": (None, "no lease terms"),
+}
+
+
+@pytest.mark.parametrize(("metadata", "remark"), ABSURD.values(), ids=ABSURD.keys())
+def test_absurd_terms_flag_the_lease_and_the_driver_changes_all_the_same(
+    metadata: JsonObject | None, remark: str
+) -> None:
+    passed_on = transfer(LEASED, BOB, metadata=metadata)
+    decision = decided(passed_on, REGISTERED, LEASED)
+
+    assert car_after(decision).holders == (Holder(BOB.public_key, passed_on["id"]),)
+    assert ended(decision) == [(ANN.public_key, LEASED["id"])]
+    (begun,) = (one for one in decision.effects if isinstance(one, LeaseStarted))
+    assert begun.driver == BOB.public_key
+    assert remark in begun.terms.remarks
+
+
+@pytest.mark.parametrize("metadata", [None, {"lease": []}, {"lease": {"startDate": "2099-01-01"}}], ids=repr)
+def test_whatever_a_return_says_of_terms_it_ends_the_lease(metadata: JsonObject | None) -> None:
+    decision = decided(transfer(LEASED, LESSOR, metadata=metadata), REGISTERED, LEASED)
+
+    assert ended(decision) == [(ANN.public_key, LEASED["id"])]
+    assert started(decision) == []
+
+
+@pytest.mark.parametrize(
+    "asset", [None, {}, {"vehicleIdentificationNumber": 7.5, "model": ["x"], "name": "x" * 100_000}]
+)
+def test_a_car_of_which_nothing_usable_is_told_is_registered_and_leased(asset: JsonObject | None) -> None:
+    registered = signed_by_hand(create() | {"asset": {"data": asset}}, LESSOR)
+    decision = decided(transfer(registered, ANN), registered)
+
+    assert car_after(decision).description == CarDescription()
+    assert started(decision) == [ANN.public_key]
+
+
 # Lessors among themselves, and the untrusted
 
 
@@ -232,6 +350,77 @@ def test_a_car_given_to_another_trusted_lessor_has_no_driver_and_goes_on_from_th
 
     assert (car_after(decision).holders, decision.effects) == ((), ())
     assert started(decided(transfer(sold, ANN), REGISTERED, sold)) == [ANN.public_key]
+
+
+def test_a_car_that_another_trusted_lessor_gives_back_never_had_a_driver() -> None:
+    sold = transfer(REGISTERED, OTHER_LESSOR)
+    back = transfer(sold, LESSOR)
+    decision = decided(back, REGISTERED, sold)
+
+    assert (car_after(decision).holders, decision.effects) == ((), ())
+    assert started(decided(transfer(back, ANN), REGISTERED, sold, back)) == [ANN.public_key]
+
+
+def test_a_car_is_whose_trusted_lessors_it_was_last_and_keeps_the_name_of_who_registered_it() -> None:
+    sold = transfer(REGISTERED, OTHER_LESSOR)
+    leased = transfer(sold, ANN)
+    back = transfer(leased, LESSOR)
+    leased_out = decided(leased, REGISTERED, sold)
+    cars = [
+        fold(REGISTERED),
+        car_after(decided(sold, REGISTERED)),
+        car_after(leased_out),
+        car_after(decided(back, REGISTERED, sold, leased)),
+    ]
+
+    assert [one.lessor for one in cars] == [
+        LESSOR.public_key,
+        OTHER_LESSOR.public_key,
+        OTHER_LESSOR.public_key,
+        LESSOR.public_key,
+    ]
+    assert {one.registered_by for one in cars} == {LESSOR.public_key}
+    (begun,) = leased_out.effects
+    assert isinstance(begun, LeaseStarted)
+    assert begun.lessor == OTHER_LESSOR.public_key
+
+
+def test_a_driver_who_gives_the_car_to_another_trusted_lessor_has_returned_it() -> None:
+    decision = decided(transfer(LEASED, OTHER_LESSOR), REGISTERED, LEASED)
+
+    assert ended(decision) == [(ANN.public_key, LEASED["id"])]
+    assert car_after(decision).holders == ()
+
+
+def test_a_registration_for_another_trusted_lessor_starts_no_lease() -> None:
+    decision = decided(create(share(OTHER_LESSOR)))
+
+    found = car_after(decision)
+    assert (found.holders, decision.effects) == ((), ())
+    assert (found.registered_by, found.lessor) == (LESSOR.public_key, OTHER_LESSOR.public_key)
+
+
+def test_a_registration_by_the_other_trusted_lessor_is_theirs() -> None:
+    found = car_after(decided(create(by=OTHER_LESSOR)))
+
+    assert (found.registered_by, found.lessor) == (OTHER_LESSOR.public_key, OTHER_LESSOR.public_key)
+
+
+def test_an_untrusted_key_passes_the_car_on_like_any_driver() -> None:
+    sold = transfer(REGISTERED, STRANGER)
+    passed_on = decided(transfer(sold, ANN), REGISTERED, sold)
+    to_the_other = decided(transfer(sold, OTHER_LESSOR), REGISTERED, sold)
+
+    assert (ended(passed_on), started(passed_on)) == ([(STRANGER.public_key, sold["id"])], [ANN.public_key])
+    assert (ended(to_the_other), started(to_the_other)) == ([(STRANGER.public_key, sold["id"])], [])
+
+
+def test_a_car_that_comes_back_from_an_untrusted_key_is_leased_again() -> None:
+    sold = transfer(REGISTERED, STRANGER)
+    back = transfer(sold, LESSOR)
+    again = transfer(back, STRANGER)
+
+    assert car_after(decided(again, REGISTERED, sold, back)).holders == (Holder(STRANGER.public_key, again["id"]),)
 
 
 def test_an_untrusted_key_that_has_the_car_is_a_driver_until_it_gives_it_back() -> None:
@@ -267,6 +456,73 @@ def test_a_driver_who_gives_some_shares_away_and_keeps_the_rest_keeps_the_lease(
 
     assert started(decision) == [BOB.public_key]
     assert ended(decision) == []
+
+
+def test_a_driver_of_some_shares_has_the_car_while_the_lessor_keeps_the_others() -> None:
+    registered = create(share(LESSOR, amount=3))
+    leased = transfer(registered, share(ANN), share(LESSOR, amount=2))
+    decision = decided(leased, registered)
+    assert (started(decision), [one.amount for one in car_after(decision).unspent]) == ([ANN.public_key], [1, 2])
+
+    more = transfer([(leased, 1)], share(BOB, amount=2))
+    assert (started(decided(more, registered, leased)), ended(decided(more, registered, leased))) == (
+        [BOB.public_key],
+        [],
+    )
+    returned = decided(transfer(leased, LESSOR), registered, leased, more)
+    assert ended(returned) == [(ANN.public_key, leased["id"])]
+    assert car_after(returned).holders == (Holder(BOB.public_key, more["id"]),)
+
+
+def test_a_driver_who_has_shares_and_gets_more_from_the_lessor_keeps_the_lease() -> None:
+    registered = create(share(LESSOR, amount=2))
+    leased = transfer(registered, share(ANN), share(LESSOR))
+    decision = decided(transfer([(leased, 1)], share(ANN)), registered, leased)
+
+    assert decision.effects == ()
+    assert car_after(decision).holders == (Holder(ANN.public_key, leased["id"]),)
+
+
+def test_a_driver_who_joins_all_shares_into_one_output_has_renewed() -> None:
+    registered = create(share(LESSOR, amount=2))
+    divided = transfer(registered, share(ANN), share(ANN))
+    joined = transfer([(divided, 0), (divided, 1)], share(ANN, amount=2))
+    decision = decided(joined, registered, divided)
+
+    assert ended(decision) == [(ANN.public_key, divided["id"])]
+    assert started(decision) == [ANN.public_key]
+
+
+def test_drivers_who_exchange_their_shares_have_each_renewed() -> None:
+    registered = create(share(LESSOR, amount=2))
+    divided = transfer(registered, share(ANN), share(BOB))
+    exchanged = transfer([(divided, 0), (divided, 1)], share(BOB), share(ANN))
+    decision = decided(exchanged, registered, divided)
+
+    assert sorted(ended(decision)) == sorted([(ANN.public_key, divided["id"]), (BOB.public_key, divided["id"])])
+    assert {one.lease for one in car_after(decision).holders} == {exchanged["id"]}
+
+
+def test_one_driver_of_a_divided_car_passes_their_shares_on_and_the_other_is_untouched() -> None:
+    registered = create(share(LESSOR, amount=2))
+    divided = transfer(registered, share(ANN), share(BOB))
+    passed_on = transfer([(divided, 0)], share(CAT))
+    decision = decided(passed_on, registered, divided)
+
+    assert (ended(decision), started(decision)) == ([(ANN.public_key, divided["id"])], [CAT.public_key])
+    assert {one.driver: one.lease for one in car_after(decision).holders} == {
+        BOB.public_key: divided["id"],
+        CAT.public_key: passed_on["id"],
+    }
+
+
+def test_a_driver_who_takes_over_the_others_shares_keeps_the_lease_that_they_had() -> None:
+    registered = create(share(LESSOR, amount=2))
+    divided = transfer(registered, share(ANN), share(BOB))
+    decision = decided(transfer([(divided, 0)], share(BOB)), registered, divided)
+
+    assert (ended(decision), started(decision)) == ([(ANN.public_key, divided["id"])], [])
+    assert car_after(decision).holders == (Holder(BOB.public_key, divided["id"]),)
 
 
 def test_shares_of_several_drivers_come_back_in_one_transfer() -> None:

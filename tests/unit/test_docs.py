@@ -11,7 +11,7 @@ from functions.leasing.car import Car
 from functions.leasing.driver import Claim, Driver, Lease
 from functions.leasing.outcomes import Outcome
 from functions.leasing.terms import CarDescription, LeaseTerms
-from functions.rating.premium import PastHistory, rate
+from functions.rating.premium import LeasedCar, PastHistory, rate
 from functions.rating.tariff import read_tariff
 from functions.records import rows
 from functions.records.rows import AppliedTransaction
@@ -68,6 +68,15 @@ def test_every_command_has_its_line() -> None:
     assert [command for command in commands if f"`{command}" not in documented] == []
 
 
+def test_every_route_of_the_api_has_its_line() -> None:
+    text = re.sub(r"\{[a-z_ ]+\}", "{}", (DOCS / "api.md").read_text())
+    sources = "".join(path.read_text() for path in (ROOT / "functions" / "api").glob("*.py"))
+    routes = re.findall(r'method="([A-Z]+)",\s+path="([^"]+)"', sources)
+    assert ("POST", "ledger-events") in routes
+    described = [f"`{method} /api/{re.sub(r'{[a-z_]+}', '{}', path)}`" for method, path in routes]
+    assert [one for one in described if one not in text and "openapi.json" not in one] == []
+
+
 def test_every_stream_state_has_its_word() -> None:
     text = (DOCS / "operations.md").read_text() + (DOCS / "record.md").read_text()
     assert [str(state) for state in StreamState if str(state) not in text] == []
@@ -75,9 +84,9 @@ def test_every_stream_state_has_its_word() -> None:
 
 def test_every_property_of_every_row_has_its_line() -> None:
     text = (DOCS / "record.md").read_text()
-    car = Car("a" * 64, "lessor", CarDescription(), (), (), "t", "s")
-    premium = rate(read_tariff(), PastHistory(), None)
-    lease = Lease("driver", "t", "s", "a" * 64, CarDescription(), LeaseTerms(annual_mileage=1), premium)
+    car = Car("a" * 64, "lessor", "lessor", CarDescription(), (), (), "t", "s")
+    premium = rate(read_tariff(), PastHistory(), LeasedCar("", "", None))
+    lease = Lease("driver", "t", "s", "a" * 64, "lessor", CarDescription(), LeaseTerms(annual_mileage=1), premium)
     written = [
         rows.car_row(car),
         rows.transaction_row("a", AppliedTransaction("t", "CREATE", "s", ())),

@@ -1,8 +1,7 @@
 """What the beginnings and ends of leases, and the insurer's entries, make of a driver's record."""
 
 import datetime as dt
-import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -11,18 +10,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.leasing.car import Effect, LeaseEnded, LeaseStarted
-from functions.leasing.driver import Driver, Lease, LeaseOrderError, Profile, apply, rerate
+from functions.leasing.driver import (
+    ERASED,
+    Change,
+    Claim,
+    Driver,
+    Lease,
+    LeaseOrderError,
+    OpenLease,
+    Profile,
+    apply,
+    erase,
+    in_steps,
+    reprice,
+    unsure,
+)
 from functions.leasing.terms import CarDescription, LeaseTerms
-from functions.rating.premium import PastClaim, rate
+from functions.rating.premium import PastClaim
 from functions.rating.tariff import read_tariff
 
-RATE = functools.partial(rate, read_tariff())
+TARIFF = read_tariff()
 KEY = "6yx5SyVFXbckEZMNZhnVc9zhErXYFXLaxDGZPYhsxKqT"
 EXPERIENCED = Profile("Ann", "B-1", licensed_since=dt.date(2010, 1, 1), insured_since=dt.date(2016, 1, 1))
 
 
 def start(lease: str, day: dt.date | None = dt.date(2026, 1, 1), sequence: str = "000000000001-000000") -> LeaseStarted:
-    return LeaseStarted(KEY, lease, sequence, f"car of {lease}", CarDescription(vin="V"), LeaseTerms(start_date=day))
+    terms = LeaseTerms(start_date=day, remarks=() if day else ("no startDate",))
+    return LeaseStarted(KEY, lease, sequence, f"car of {lease}", "lessor", CarDescription(vin="V"), terms)
 
 
 def end(lease: str, transaction: str = "end", sequence: str = "000000000002-000000") -> LeaseEnded:
@@ -33,9 +47,42 @@ def folded(*batches: Sequence[Effect], driver: Driver | None = None) -> tuple[Dr
     """The driver and all leases after batches of effects, each written before the next is applied."""
     driver, stored = driver or Driver(KEY), dict[str, Lease]()
     for effects in batches:
-        driver, changed = apply(driver, stored, effects, RATE)
-        stored |= changed
+        change = apply(driver, looked_at(driver, stored, effects), effects, TARIFF)
+        driver, stored = written(driver, stored, change)
     return driver, stored
+
+
+def looked_at(driver: Driver, stored: Mapping[str, Lease], effects: Sequence[Effect]) -> dict[str, Lease]:
+    """The rows that are read before effects are applied: what the record leaves unsure, and starts that conflict."""
+    started = {effect.transaction for effect in effects if isinstance(effect, LeaseStarted)}
+    return {one: stored[one] for one in unsure(driver, effects) | started if one in stored}
+
+
+def written(driver: Driver, stored: Mapping[str, Lease], change: Change | None) -> tuple[Driver, dict[str, Lease]]:
+    """The driver and the lease rows after a change was written."""
+    leases = dict(stored)
+    if change is None:
+        return driver, leases
+    for lease in change.started:
+        assert lease.transaction not in leases, "an insert of a row that is there fails"
+        leases[lease.transaction] = lease
+    for ended in change.ended:
+        leases[ended.lease] = msgspec.structs.replace(
+            leases[ended.lease], end_transaction=ended.transaction, end_sequence=ended.sequence
+        )
+    for one, premium in change.repriced.items():
+        leases[one] = msgspec.structs.replace(leases[one], premium=premium)
+    return change.driver, leases
+
+
+def repriced(driver: Driver, leases: Mapping[str, Lease]) -> tuple[Driver, dict[str, Lease]]:
+    """The driver and the leases after the open ones were priced anew."""
+    return written(driver, leases, reprice(driver, open_ones(leases), TARIFF))
+
+
+def open_ones(leases: Mapping[str, Lease]) -> dict[str, Lease]:
+    """The leases that are open."""
+    return {one: lease for one, lease in leases.items() if lease.is_open}
 
 
 def test_a_driver_unknown_to_the_insurer_is_provisional_and_priced_at_the_entry_class() -> None:
@@ -86,7 +133,7 @@ def test_a_renewal_leaves_one_open_lease() -> None:
 def test_the_premium_is_the_sum_of_the_open_leases() -> None:
     driver, _ = folded([start("one"), start("two"), start("three")], [end("two")])
 
-    assert driver.open_leases == {"one": Decimal("1200.00"), "three": Decimal("1200.00")}
+    assert driver.open_leases == dict.fromkeys(["one", "three"], OpenLease(Decimal("1200.00"), flagged=False))
     assert driver.annual_premium == Decimal("2400.00")
 
 
@@ -94,10 +141,15 @@ def test_effects_that_come_again_change_nothing() -> None:
     once = folded([start("one"), start("two")], [end("one")])
     driver, leases = once
 
-    again, changed = apply(driver, leases, [start("one"), start("two"), end("one")], RATE)
+    assert apply(driver, leases, [start("one"), start("two"), end("one")], TARIFF) is None
 
-    assert changed == {}
-    assert again == driver
+
+def test_what_the_record_shows_open_needs_no_other_row() -> None:
+    driver, _ = folded([start("one")])
+
+    assert unsure(driver, [end("one"), start("two"), end("two")]) == set()
+    assert unsure(driver, [end("three")]) == {"three"}
+    assert apply(driver, {}, [start("one")], TARIFF) is None
 
 
 def test_an_effect_that_comes_twice_in_one_batch_counts_once() -> None:
@@ -112,11 +164,11 @@ def test_a_lease_ends_once_and_by_its_first_end() -> None:
 
 def test_an_end_without_a_start_is_an_error_that_names_the_lease() -> None:
     with pytest.raises(LeaseOrderError, match="lease unheard-of ends but never started"):
-        apply(Driver(KEY), {}, [start("one"), end("unheard-of")], RATE)
+        apply(Driver(KEY), {}, [start("one"), end("unheard-of")], TARIFF)
 
 
 def test_a_driver_whom_nothing_happened_to_is_unchanged() -> None:
-    assert apply(Driver(KEY), {}, [], RATE) == (Driver(KEY), {})
+    assert apply(Driver(KEY), {}, [], TARIFF) is None
 
 
 def test_a_lease_without_a_date_is_priced_and_does_not_change_the_class_of_the_others() -> None:
@@ -139,35 +191,91 @@ def test_a_claim_prices_the_open_leases_anew_and_leaves_the_ended_ones() -> None
     driver, leases = folded([start("one"), start("two")], [end("two")])
     claim = PastClaim("c", dt.date(2025, 6, 1), at_fault=True)
 
-    open_leases = {"one": leases["one"]}
-    after, changed = rerate(msgspec.structs.replace(driver, claims=(claim,)), open_leases, RATE)
+    after, priced = repriced(msgspec.structs.replace(driver, claims=(claim,)), leases)
 
-    assert list(changed) == ["one"]
+    assert priced["two"] == leases["two"]
     assert (after.bonus_malus_class, after.annual_premium) == (18, Decimal("1476.00"))
-    assert changed["one"].premium.claims_counted == ("c",)
+    assert priced["one"].premium.claims_counted == ("c",)
 
 
 def test_a_profile_makes_a_provisional_driver_known_and_prices_anew() -> None:
     driver, leases = folded([start("one")])
 
-    after, changed = rerate(msgspec.structs.replace(driver, profile=EXPERIENCED), leases, RATE)
+    after, priced = repriced(msgspec.structs.replace(driver, profile=EXPERIENCED), leases)
 
-    assert after.annual_premium == changed["one"].premium.annual == Decimal("720.00")
+    assert after.annual_premium == priced["one"].premium.annual == Decimal("720.00")
 
 
 def test_an_entry_about_a_driver_without_leases_prices_nothing() -> None:
-    driver, changed = rerate(Driver(KEY, profile=EXPERIENCED), {}, RATE)
+    driver, priced = repriced(Driver(KEY, profile=EXPERIENCED), {})
 
-    assert (driver.bonus_malus_class, driver.annual_premium, changed) == (None, Decimal("0.00"), {})
+    assert (driver.bonus_malus_class, driver.annual_premium, priced) == (None, Decimal("0.00"), {})
 
 
 def test_pricing_anew_twice_is_pricing_once() -> None:
     driver, leases = folded([start("one"), start("two", dt.date(2027, 5, 5))])
     known = msgspec.structs.replace(driver, profile=EXPERIENCED)
 
-    once = rerate(known, leases, RATE)
+    after, priced = repriced(known, leases)
 
-    assert rerate(once[0], once[1], RATE) == once
+    assert reprice(after, priced, TARIFF) == Change(after)
+
+
+def test_a_lease_with_odd_terms_flags_its_driver_while_it_is_open() -> None:
+    driver, _ = folded([start("one"), start("two", None)])
+    later, _ = folded([start("one"), start("two", None)], [end("two")])
+
+    assert driver.is_flagged
+    assert not later.is_flagged
+
+
+def test_many_leases_are_priced_anew_in_steps_that_each_leave_the_record_true_to_its_rows() -> None:
+    driver, leases = folded([start(f"{number:03d}") for number in range(25)])
+    known = msgspec.structs.replace(driver, profile=EXPERIENCED)
+    change = reprice(known, leases, TARIFF)
+
+    steps = list(in_steps(driver, change, 10))
+
+    assert [len(step.repriced) for step in steps] == [10, 10, 5]
+    for step in steps:
+        driver, leases = written(driver, leases, step)
+        assert driver.open_leases == {
+            one: OpenLease(lease.premium.annual, lease.is_flagged) for one, lease in leases.items()
+        }
+    assert driver == change.driver
+
+
+def test_a_claim_is_written_with_the_first_step_alone() -> None:
+    driver, leases = folded([start("one"), start("two"), start("three")])
+    claim = Claim("c", dt.date(2025, 6, 1), at_fault=True, amount=Decimal("1.00"))
+    rated = msgspec.structs.replace(driver, claims=(PastClaim(claim.id, claim.date, claim.at_fault),))
+    change = msgspec.structs.replace(reprice(rated, leases, TARIFF), new_claim=claim)
+
+    assert [step.new_claim for step in in_steps(driver, change, 2)] == [claim, None]
+
+
+def test_an_entry_that_prices_nothing_is_one_step() -> None:
+    change = reprice(Driver(KEY, profile=EXPERIENCED), {}, TARIFF)
+
+    assert list(in_steps(Driver(KEY), change, 10)) == [change]
+
+
+def test_erasure_leaves_what_the_ledger_says_and_the_price_of_a_stranger() -> None:
+    claim = PastClaim("jane-doe-1", dt.date(2020, 6, 1), at_fault=True)
+    entered = Driver(KEY, profile=EXPERIENCED, claims=(claim,))
+    driver, leases = folded([start("one"), start("two")], [end("one")], driver=entered)
+    row = Claim(claim.id, claim.date, claim.at_fault, Decimal("1.00"))
+
+    change = erase(driver, list(leases.values()), [row], TARIFF)
+    after, priced = written(driver, leases, change)
+
+    assert (after.profile, after.claims, change.erased_claims) == (None, (), ("jane-doe-1",))
+    assert after.annual_premium == priced["two"].premium.annual == Decimal("1200.00")
+    ended = priced["one"].premium
+    assert ended.annual == leases["one"].premium.annual
+    assert (ended.claims_counted, ended.insurance_years) == ((ERASED,), ())
+    assert "jane-doe-1" not in str(change.repriced)
+    assert erase(after, list(priced.values()), [], TARIFF) == Change(after)
 
 
 # Any cars in any order
@@ -222,5 +330,6 @@ def test_the_order_of_the_cars_does_not_matter_for_the_record(
 def test_the_open_leases_of_the_record_are_the_leases_that_are_open(made: list[list[Effect]]) -> None:
     driver, leases = folded(*made)
 
-    assert driver.open_leases == {key: lease.premium.annual for key, lease in leases.items() if lease.is_open}
+    shown = {one: lease.premium for one, lease in driver.open_leases.items()}
+    assert shown == {one: lease.premium.annual for one, lease in leases.items() if lease.is_open}
     assert driver.annual_premium == sum((lease.premium.annual for lease in leases.values() if lease.is_open), Decimal())

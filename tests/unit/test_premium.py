@@ -1,16 +1,28 @@
-"""From a driver's past to a class of the Belgian scale of 1992, and from the class to a premium in exact cents."""
+"""From a driver's past to a class of the Belgian scale of 1992, and from class, car and licence to exact cents."""
 
 import datetime as dt
 import random
 from decimal import Decimal
+from fractions import Fraction
 
 import msgspec
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from functions.rating.premium import PastClaim, PastHistory, Premium, anniversary, in_words, rate, stand
-from functions.rating.tariff import Tariff, read_tariff
+from functions.rating.premium import (
+    InsuranceYears,
+    LeasedCar,
+    PastClaim,
+    PastHistory,
+    Premium,
+    anniversary,
+    class_on,
+    rate,
+    stand,
+    whole_years,
+)
+from functions.rating.tariff import CarClass, CarEntry, Novice, NoviceStep, Tariff, read_tariff
 
 TARIFF = read_tariff()
 SCALE = TARIFF.scale
@@ -24,12 +36,17 @@ def history(*faults: str, since: dt.date | None = SINCE, without_fault: tuple[st
     return PastHistory(since, tuple(claims))
 
 
-def class_on(date: str, past: PastHistory) -> int:
+def standing_on(date: str, past: PastHistory) -> int:
+    """The class as of a day, whatever happened after it."""
     return stand(SCALE, past, dt.date.fromisoformat(date)).bonus_malus_class
 
 
+def leased(start: str | dt.date | None, manufacturer: str = "", model: str = "") -> LeasedCar:
+    return LeasedCar(manufacturer, model, dt.date.fromisoformat(start) if isinstance(start, str) else start)
+
+
 def premium_on(date: str, past: PastHistory) -> Premium:
-    return rate(TARIFF, past, dt.date.fromisoformat(date))
+    return rate(TARIFF, past, leased(date))
 
 
 # The scale
@@ -41,6 +58,65 @@ def test_the_tariff_holds_the_belgian_scale_of_1992() -> None:
         *(100, 105, 111, 117, 123, 130, 140, 160, 200),
     )
     assert (SCALE.entry_class, SCALE.worst_class, SCALE.levels[SCALE.entry_class]) == (14, 22, 100)
+
+
+def through(*claims_a_year: int) -> tuple[PastHistory, dt.date]:
+    """A history of complete insurance years with so many claims at fault each, and the day after the last one."""
+    claims = tuple(
+        PastClaim(f"{year}-{number}", anniversary(SINCE, year) + dt.timedelta(days=100 + number), at_fault=True)
+        for year, count in enumerate(claims_a_year)
+        for number in range(count)
+    )
+    return PastHistory(SINCE, claims), anniversary(SINCE, len(claims_a_year))
+
+
+# Worked by hand from the rules in J. Lemaire, Bonus-Malus Systems in Automobile Insurance, Kluwer 1995, and M. Denuit
+# et al., Actuarial Modelling of Claim Counts, Wiley 2007, section 4.7.1: classes 0 to 22; entry at 14 (business use) or
+# 11 (pleasure and commuting); a claim-free year is one down; a year's first claim four up, each further one five; after
+# four claim-free years nobody is above 14. `classes` are those after each insurance year, `level` that of the last.
+@pytest.mark.parametrize(
+    ("entry", "claims_a_year", "classes", "level"),
+    [
+        (14, [], "14", 100),
+        (14, [0], "13", 95),
+        (14, [0] * 3, "13 12 11", 85),
+        (14, [0] * 14, "13 12 11 10 9 8 7 6 5 4 3 2 1 0", 54),
+        (14, [0] * 16, "13 12 11 10 9 8 7 6 5 4 3 2 1 0 0 0", 54),
+        (14, [1], "18", 123),
+        (14, [2], "22", 200),
+        (14, [1, 1], "18 22", 200),
+        (14, [0, 0, 0, 0, 0, 1], "13 12 11 10 9 13", 95),
+        (14, [0, 0, 0, 0, 0, 2], "13 12 11 10 9 18", 123),
+        (14, [0, 0, 0, 0, 0, 3], "13 12 11 10 9 22", 200),
+        (14, [0] * 14 + [1, 0, 0, 0, 0], "13 12 11 10 9 8 7 6 5 4 3 2 1 0 4 3 2 1 0", 54),
+        (14, [0] * 15 + [2], "13 12 11 10 9 8 7 6 5 4 3 2 1 0 0 9", 77),
+        (14, [1, 0, 0, 0, 0, 0], "18 17 16 15 14 13", 95),
+        (14, [1, 0, 0, 0, 1], "18 17 16 15 19", 130),
+        (14, [0, 1, 0, 1, 0, 1], "13 17 16 20 19 22", 200),
+        (14, [2, 0, 0, 0], "22 21 20 19", 130),
+        (14, [2, 0, 0, 0, 0], "22 21 20 19 14", 100),
+        (14, [2, 0, 0, 0, 0, 0], "22 21 20 19 14 13", 95),
+        (14, [2, 0, 0, 1, 0, 0, 0, 0], "22 21 20 22 21 20 19 14", 100),
+        (14, [1, 1, 1, 1, 0, 0, 0, 0, 1], "18 22 22 22 21 20 19 14 18", 123),
+        (11, [], "11", 85),
+        (11, [0, 0], "10 9", 77),
+        (11, [1], "15", 105),
+        (11, [2], "20", 140),
+        (11, [1, 0, 0, 0, 0], "15 14 13 12 11", 85),
+        (11, [2, 0, 0, 0, 0], "20 19 18 17 14", 100),
+        (11, [0, 3], "10 22", 200),
+    ],
+)
+def test_histories_worked_by_hand(entry: int, claims_a_year: list[int], classes: str, level: int) -> None:
+    scale = msgspec.structs.replace(SCALE, entry_class=entry)
+    past, end = through(*claims_a_year)
+
+    found = [stand(scale, past, anniversary(SINCE, years)) for years in range(1, len(claims_a_year) + 1)]
+
+    assert [standing.bonus_malus_class for standing in found or [stand(scale, past, SINCE)]] == [
+        int(one) for one in classes.split()
+    ]
+    assert scale.levels[stand(scale, past, end).bonus_malus_class] == level
 
 
 @pytest.mark.parametrize(
@@ -60,7 +136,7 @@ def test_the_tariff_holds_the_belgian_scale_of_1992() -> None:
     ],
 )
 def test_each_complete_claim_free_year_is_one_class_down_to_none(date: str, expected: int) -> None:
-    assert class_on(date, history()) == expected
+    assert standing_on(date, history()) == expected
 
 
 @pytest.mark.parametrize(
@@ -75,13 +151,13 @@ def test_each_complete_claim_free_year_is_one_class_down_to_none(date: str, expe
     ],
 )
 def test_the_first_claim_of_a_year_is_four_classes_and_each_further_one_five(faults: list[str], expected: int) -> None:
-    assert class_on(max(faults), history(*faults)) == expected
+    assert standing_on(max(faults), history(*faults)) == expected
 
 
 def test_a_further_claim_of_the_same_year_is_five_classes() -> None:
     past = history("2015-06-01", "2016-04-30")
 
-    assert [class_on(date, past) for date in ("2015-05-31", "2015-06-01", "2016-04-30", "2016-05-01")] == [
+    assert [standing_on(date, past) for date in ("2015-05-31", "2015-06-01", "2016-04-30", "2016-05-01")] == [
         9,
         13,
         18,
@@ -92,7 +168,7 @@ def test_a_further_claim_of_the_same_year_is_five_classes() -> None:
 def test_a_claim_counts_on_its_day_and_the_year_with_it_is_not_claim_free() -> None:
     past = history("2011-06-01")
 
-    assert [class_on(date, past) for date in ("2011-05-31", "2011-06-01", "2012-05-01", "2013-05-01")] == [
+    assert [standing_on(date, past) for date in ("2011-05-31", "2011-06-01", "2012-05-01", "2013-05-01")] == [
         *(13, 17, 17),
         16,
     ]
@@ -100,25 +176,25 @@ def test_a_claim_counts_on_its_day_and_the_year_with_it_is_not_claim_free() -> N
 
 @pytest.mark.parametrize(("date", "expected"), [("2013-05-01", 20), ("2014-05-01", 19), ("2015-05-01", 14)])
 def test_four_claim_free_years_in_a_row_leave_nobody_above_the_entry_class(date: str, expected: int) -> None:
-    assert class_on(date, history("2010-06-01", "2010-07-01", since=SINCE)) == expected
+    assert standing_on(date, history("2010-06-01", "2010-07-01", since=SINCE)) == expected
 
 
 def test_a_claim_breaks_the_row_of_claim_free_years() -> None:
     past = history("2010-06-01", "2010-07-01", "2013-06-01")
 
-    assert class_on("2017-05-01", past) == 19
-    assert class_on("2018-05-01", past) == 14
+    assert standing_on("2017-05-01", past) == 19
+    assert standing_on("2018-05-01", past) == 14
 
 
 def test_the_four_years_do_not_lift_who_stands_lower() -> None:
-    assert class_on("2015-05-01", history("2010-06-01")) == 14
-    assert class_on("2016-05-01", history("2010-06-01")) == 13
+    assert standing_on("2015-05-01", history("2010-06-01")) == 14
+    assert standing_on("2016-05-01", history("2010-06-01")) == 13
 
 
 def test_nobody_falls_below_the_worst_class_and_recovers_from_there() -> None:
     past = history(*["2010-06-01"] * 30)
 
-    assert [class_on(date, past) for date in ("2010-06-01", "2012-05-01")] == [22, 21]
+    assert [standing_on(date, past) for date in ("2010-06-01", "2012-05-01")] == [22, 21]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +215,7 @@ def test_who_is_insured_since_29_february_completes_a_year_on_1_march() -> None:
     past = history(since=dt.date(2020, 2, 29))
 
     dates = ("2021-02-28", "2021-03-01", "2024-02-28", "2024-02-29")
-    assert [class_on(date, past) for date in dates] == [14, 13, 11, 10]
+    assert [standing_on(date, past) for date in dates] == [14, 13, 11, 10]
 
 
 # What counts
@@ -162,14 +238,15 @@ def test_claims_not_at_fault_do_not_count() -> None:
 
 
 def test_without_a_history_the_class_is_the_entry_class() -> None:
-    assert class_on("2026-01-01", history(since=None)) == 14
-    assert class_on("2026-01-01", history(since=None, without_fault=("2001-01-01",))) == 14
+    assert standing_on("2026-01-01", history(since=None)) == 14
+    assert standing_on("2026-01-01", history(since=None, without_fault=("2001-01-01",))) == 14
 
 
-def test_where_the_beginning_is_unknown_years_run_from_the_first_claim_at_fault() -> None:
+def test_where_the_beginning_is_unknown_calendar_years_count_from_that_of_the_first_claim_at_fault() -> None:
     past = history("2020-03-15", since=None, without_fault=("2001-01-01",))
 
-    assert [class_on(date, past) for date in ("2020-03-15", "2021-03-15", "2022-03-15")] == [18, 18, 17]
+    dates = ("2020-03-14", "2020-03-15", "2021-12-31", "2022-01-01", "2023-01-01")
+    assert [standing_on(date, past) for date in dates] == [14, 18, 18, 17, 16]
 
 
 def test_claims_of_a_day_are_counted_by_their_ids() -> None:
@@ -190,7 +267,7 @@ def test_claims_of_a_day_are_counted_by_their_ids() -> None:
 def test_absurd_dates_neither_hang_nor_leave_the_scale(since: str, as_of: str) -> None:
     past = history(*["2000-01-01"] * 50, since=dt.date.fromisoformat(since))
 
-    assert 0 <= class_on(as_of, past) <= 22
+    assert 0 <= standing_on(as_of, past) <= 22
 
 
 # The date of rating
@@ -203,13 +280,14 @@ def test_absurd_dates_neither_hang_nor_leave_the_scale(since: str, as_of: str) -
         ([], "2026-01-01", "2026-01-01"),
         (["2025-06-01"], "2026-01-01", "2026-01-01"),
         (["2026-06-01"], "2026-01-01", "2026-06-01"),
-        (["2026-06-01"], None, "2026-06-01"),
+        (["2010-06-01"], None, "2010-06-01"),
+        (["2026-06-01"], None, None),
     ],
 )
 def test_a_lease_is_rated_on_its_first_day_or_on_a_claim_after_it(
     faults: list[str], start: str | None, expected: str | None
 ) -> None:
-    found = rate(TARIFF, history(*faults), dt.date.fromisoformat(start) if start else None)
+    found = rate(TARIFF, history(*faults), leased(start))
 
     assert found.as_of == (dt.date.fromisoformat(expected) if expected else None)
 
@@ -229,8 +307,8 @@ def test_a_claim_at_fault_after_the_lease_began_never_makes_it_cheaper() -> None
 
 
 def test_an_old_claim_found_later_never_makes_a_driver_without_known_beginning_better() -> None:
-    before = class_on("2020-06-01", history("2020-01-01", since=None))
-    after = class_on("2020-06-01", history("2000-01-01", "2020-01-01", since=None))
+    before = standing_on("2022-05-01", history("2020-06-01", since=None))
+    after = standing_on("2022-05-01", history("2000-03-01", "2020-06-01", since=None))
 
     assert after >= before
 
@@ -256,26 +334,148 @@ def test_a_premium_is_the_level_of_the_class_in_per_cent_of_the_base_rate(date: 
 def test_half_a_cent_is_rounded_up(base: str, annual: str) -> None:
     tariff = msgspec.structs.replace(TARIFF, annual_base_rate=Decimal(base))
 
-    assert str(rate(tariff, history(), dt.date(2011, 5, 1)).annual) == annual
+    assert str(rate(tariff, history(), leased("2011-05-01")).annual) == annual
 
 
-def test_a_premium_says_in_words_how_it_came_about() -> None:
-    assert in_words(premium_on("2012-05-01", history("2010-06-01"))) == (
-        "1200.00 EUR x 117 % = 1404.00 EUR a year: bonus-malus class 17 "
-        f"(1 claim at fault, 1 claim-free year in a row, as of 2012-05-01; tariff {TARIFF.version})"
+def licensed(since: str | None, past: PastHistory) -> PastHistory:
+    return msgspec.structs.replace(past, licensed_since=dt.date.fromisoformat(since) if since else None)
+
+
+def test_a_lease_of_which_nothing_is_known_costs_the_base_rate() -> None:
+    premium = rate(TARIFF, PastHistory(), leased(None))
+
+    assert (str(premium.annual), premium.bonus_malus_class, premium.as_of) == ("1200.00", 14, None)
+    assert (premium.car_class, premium.car_class_factor) == ("other car", Decimal(1))
+    assert (premium.licensed_years, premium.novice_factor, premium.transactions) == (None, Decimal(1), ())
+
+
+def test_a_premium_is_base_rate_by_car_by_level_by_licence() -> None:
+    past = licensed("2008-06-01", history("2010-06-01"))
+
+    premium = rate(TARIFF, past, LeasedCar("Volvo", "XC40", dt.date(2012, 5, 1), ("create", "transfer")))
+
+    assert str(premium.annual) == "2021.76"  # 1200.00 x 1.20 = 1440.00; x 117 % = 1684.80; x 1.20 = 2021.76
+    assert (premium.car_class, premium.car_class_factor) == ("sport utility vehicle", Decimal("1.20"))
+    assert (premium.bonus_malus_class, premium.level) == (17, 117)
+    assert (premium.licensed_years, premium.novice_factor) == (3, Decimal("1.20"))
+    assert premium.transactions == ("create", "transfer")
+
+
+def test_a_premium_is_rounded_once_at_the_end() -> None:
+    tariff = priced("0.55", car="1.50", novice="1.50")
+
+    premium = rate(tariff, licensed("2010-05-01", history()), leased("2010-05-01"))
+
+    assert str(premium.annual) == "1.24"  # 0.55 x 1.50 x 1.50 = 1.2375; rounded on the way, 0.83 x 1.50 would be 1.25
+
+
+@pytest.mark.parametrize(
+    ("since", "start", "years", "factor"),
+    [
+        (None, "2020-03-01", None, "1.00"),
+        ("2018-03-01", None, None, "1.00"),
+        ("2021-01-01", "2020-03-01", 0, "1.50"),
+        ("2020-03-01", "2020-03-01", 0, "1.50"),
+        ("2018-03-02", "2020-03-01", 1, "1.50"),
+        ("2018-03-01", "2020-03-01", 2, "1.20"),
+        ("2015-03-02", "2020-03-01", 4, "1.20"),
+        ("2015-03-01", "2020-03-01", 5, "1.00"),
+        ("2016-02-29", "2018-02-28", 1, "1.50"),
+        ("2016-02-29", "2018-03-01", 2, "1.20"),
+        ("1950-01-01", "2020-03-01", 70, "1.00"),
+    ],
+)
+def test_a_new_driver_pays_more_by_whole_years_on_the_first_day(
+    since: str | None, start: str | None, years: int | None, factor: str
+) -> None:
+    premium = rate(TARIFF, licensed(since, PastHistory()), leased(start))
+
+    assert (premium.licensed_years, premium.novice_factor) == (years, Decimal(factor))
+    assert premium.annual == Decimal("1200.00") * Decimal(factor)
+
+
+def test_a_claim_after_the_lease_began_leaves_the_novice_factor_as_it_was() -> None:
+    past = licensed("2019-03-01", history("2021-06-01", since=dt.date(2019, 3, 1)))
+
+    premium = rate(TARIFF, past, leased("2020-03-01"))
+
+    assert (premium.as_of, premium.licensed_years, premium.novice_factor) == (dt.date(2021, 6, 1), 1, Decimal("1.50"))
+
+
+def test_another_tariff_gives_another_premium() -> None:
+    doubled: Tariff = msgspec.structs.replace(TARIFF, annual_base_rate=Decimal("2400.00"), version="2")
+
+    premium = rate(doubled, history(), leased(SINCE))
+
+    assert (premium.annual, premium.tariff) == (Decimal("2400.00"), "2")
+
+
+# How the class came about
+
+
+def test_insurance_years_that_went_alike_are_told_together() -> None:
+    standing = stand(SCALE, history("2013-06-01", "2013-07-01"), dt.date(2019, 5, 1))
+
+    assert standing.insurance_years == (
+        InsuranceYears(dt.date(2010, 5, 1), years=3, claims=0, from_class=14, to_class=11),
+        InsuranceYears(dt.date(2013, 5, 1), years=1, claims=2, from_class=11, to_class=20),
+        InsuranceYears(dt.date(2014, 5, 1), years=4, claims=0, from_class=20, to_class=14, was_reset=True),
+        InsuranceYears(dt.date(2018, 5, 1), years=1, claims=0, from_class=14, to_class=13),
     )
-    assert "no claim at fault, 0 claim-free years in a row, the lease names no date" in in_words(
-        rate(TARIFF, PastHistory(), None)
-    )
+
+
+def test_four_claim_free_years_that_reach_the_entry_class_by_themselves_are_no_reset() -> None:
+    standing = stand(SCALE, history("2010-06-01"), dt.date(2015, 5, 1))
+
+    assert (standing.bonus_malus_class, [years.was_reset for years in standing.insurance_years]) == (14, [False, False])
+
+
+def test_the_class_of_a_driver_is_the_one_a_lease_is_rated_in() -> None:
+    assert class_on(TARIFF, PastHistory(), None) == 14
+    assert class_on(TARIFF, history(), dt.date(2012, 5, 1)) == 12
+    assert class_on(TARIFF, history("2015-06-01"), dt.date(2011, 5, 1)) == 13
+    assert class_on(TARIFF, history("2010-06-01"), None) == 18
+    assert class_on(TARIFF, history("2026-06-01"), None) == 14
 
 
 # Any history
 
-DATES = st.dates(dt.date(1990, 1, 1), dt.date(2040, 12, 31))
+FIRST, LAST = dt.date(1990, 1, 1), dt.date(2040, 12, 31)
+DATES = st.dates(FIRST, LAST)
 CLAIMS = st.builds(PastClaim, st.text("abc", min_size=1, max_size=3), DATES, st.booleans())
-HISTORIES = st.builds(PastHistory, st.none() | DATES, st.lists(CLAIMS, max_size=8).map(tuple))
-KNOWN = st.builds(PastHistory, DATES, st.lists(CLAIMS, max_size=8).map(tuple))
+MANY_CLAIMS = st.lists(CLAIMS, max_size=8).map(tuple)
+HISTORIES = st.builds(PastHistory, st.none() | DATES, MANY_CLAIMS, st.none() | DATES)
+KNOWN = st.builds(PastHistory, DATES, MANY_CLAIMS, st.none() | DATES)
 FAULTS = st.builds(PastClaim, st.just("new"), DATES, st.just(True))  # noqa: FBT003
+FACTORS = st.decimals("0.0001", "10", places=4)
+SURCHARGES = st.decimals("1", "10", places=4)
+CAR = CarEntry("Any")
+
+
+def priced(base: str, car: str, novice: str) -> Tariff:
+    """The tariff in force with another base rate, this factor for every car, and this one for every new driver."""
+    return msgspec.structs.replace(
+        TARIFF,
+        annual_base_rate=Decimal(base),
+        car_classes=(CarClass("any", Decimal(car), (CAR,)),),
+        default_car_class="any",
+        novice=Novice(Decimal(1), (NoviceStep(2, Decimal(novice)),)),
+    )
+
+
+@st.composite
+def tariffs(draw: st.DrawFn) -> Tariff:
+    """Tariffs that differ from the one in force in base rate and factors, all of them valid."""
+    cheaper, dearer = sorted((draw(FACTORS), draw(FACTORS)))
+    factors = sorted(draw(st.lists(SURCHARGES, max_size=4)), reverse=True)
+    years = sorted(draw(st.sets(st.integers(1, 30), min_size=len(factors), max_size=len(factors))))
+    return msgspec.structs.replace(
+        TARIFF,
+        annual_base_rate=draw(st.decimals("0.01", "1000000", places=2)),
+        car_classes=(CarClass("cheaper", cheaper, (CAR,)), CarClass("dearer", dearer, ())),
+        default_car_class="dearer",
+        novice=Novice(draw(FACTORS), tuple(map(NoviceStep, years, factors))),
+    )
 
 
 def with_claim(past: PastHistory, claim: PastClaim) -> PastHistory:
@@ -285,17 +485,50 @@ def with_claim(past: PastHistory, claim: PastClaim) -> PastHistory:
 @settings(max_examples=200)
 @given(past=HISTORIES, start=st.none() | DATES)
 def test_any_premium_is_that_of_a_class_of_the_scale_in_whole_cents(past: PastHistory, start: dt.date | None) -> None:
-    premium = rate(TARIFF, past, start)
+    premium = rate(TARIFF, past, leased(start))
 
     assert 0 <= premium.bonus_malus_class <= 22
     assert premium.level == SCALE.levels[premium.bonus_malus_class]
     assert premium.annual.as_tuple().exponent == -2
-    assert premium.annual * 100 == premium.base_rate * premium.level
+    assert premium.annual * 100 == premium.base_rate * premium.level * premium.novice_factor
     assert set(premium.claims_counted) <= {claim.id for claim in past.claims if claim.at_fault}
+    assert premium.bonus_malus_class == class_on(TARIFF, past, start)
 
 
 @settings(max_examples=300)
-@given(past=KNOWN, extra=FAULTS, as_of=DATES)
+@given(tariff=tariffs(), past=HISTORIES, start=st.none() | DATES, manufacturer=st.sampled_from(["Any", "Other"]))
+def test_any_premium_is_within_half_a_cent_of_the_exact_product(
+    tariff: Tariff, past: PastHistory, start: dt.date | None, manufacturer: str
+) -> None:
+    premium = rate(tariff, past, leased(start, manufacturer))
+
+    exact = (
+        Fraction(premium.base_rate)
+        * Fraction(premium.car_class_factor)
+        * Fraction(premium.level, 100)
+        * Fraction(premium.novice_factor)
+    )
+    assert Fraction(-1, 200) < Fraction(premium.annual) - exact <= Fraction(1, 200)
+
+
+@settings(max_examples=200)
+@given(past=HISTORIES, as_of=st.none() | DATES)
+def test_the_insurance_years_lead_from_the_entry_class_to_the_standing(
+    past: PastHistory, as_of: dt.date | None
+) -> None:
+    standing = stand(SCALE, past, as_of)
+    path = standing.insurance_years
+
+    assert [years.from_class for years in path] + [standing.bonus_malus_class] == [
+        SCALE.entry_class,
+        *(years.to_class for years in path),
+    ]
+    assert sum(years.claims for years in path) == len(standing.claims_counted)
+    assert all(years.years == 1 for years in path if years.claims)
+
+
+@settings(max_examples=300)
+@given(past=HISTORIES, extra=FAULTS, as_of=DATES)
 @example(past=history(), extra=PastClaim("new", SINCE, at_fault=True), as_of=SINCE)
 def test_one_more_claim_at_fault_never_lowers_the_class_of_a_day(
     past: PastHistory, extra: PastClaim, as_of: dt.date
@@ -303,14 +536,66 @@ def test_one_more_claim_at_fault_never_lowers_the_class_of_a_day(
     before, after = stand(SCALE, past, as_of), stand(SCALE, with_claim(past, extra), as_of)
 
     assert after.bonus_malus_class >= before.bonus_malus_class
-    assert after.claim_free_years <= before.claim_free_years
 
 
 @settings(max_examples=200)
-@given(past=KNOWN, extra=FAULTS, start=DATES)
-@example(past=history(), extra=PastClaim("new", dt.date(2024, 6, 1), at_fault=True), start=dt.date(2011, 5, 1))
-def test_one_more_claim_at_fault_never_lowers_a_premium(past: PastHistory, extra: PastClaim, start: dt.date) -> None:
-    assert rate(TARIFF, with_claim(past, extra), start).annual >= rate(TARIFF, past, start).annual
+@given(past=KNOWN, extra=FAULTS, as_of=DATES)
+def test_one_more_claim_at_fault_never_adds_a_claim_free_year(
+    past: PastHistory, extra: PastClaim, as_of: dt.date
+) -> None:
+    before, after = stand(SCALE, past, as_of), stand(SCALE, with_claim(past, extra), as_of)
+
+    assert after.claim_free_years <= before.claim_free_years
+
+
+@settings(max_examples=300)
+@given(tariff=tariffs(), past=HISTORIES, extra=FAULTS, start=st.none() | DATES)
+@example(
+    tariff=TARIFF,
+    past=history(),
+    extra=PastClaim("new", dt.date(2024, 6, 1), at_fault=True),
+    start=dt.date(2011, 5, 1),
+)
+@example(
+    tariff=TARIFF,
+    past=PastHistory(SINCE, (), SINCE),
+    extra=PastClaim("new", dt.date(2024, 6, 1), at_fault=True),
+    start=dt.date(2011, 5, 1),
+)
+def test_one_more_claim_at_fault_never_lowers_a_premium(
+    tariff: Tariff, past: PastHistory, extra: PastClaim, start: dt.date | None
+) -> None:
+    assert rate(tariff, with_claim(past, extra), leased(start)).annual >= rate(tariff, past, leased(start)).annual
+
+
+@settings(max_examples=300)
+@given(tariff=tariffs(), past=HISTORIES, start=DATES, licences=st.tuples(DATES, DATES).map(sorted))
+def test_more_years_with_a_licence_never_raise_a_premium(
+    tariff: Tariff, past: PastHistory, start: dt.date, licences: list[dt.date]
+) -> None:
+    longer, shorter = (
+        rate(tariff, msgspec.structs.replace(past, licensed_since=since), leased(start)) for since in licences
+    )
+
+    assert longer.annual <= shorter.annual
+
+
+@settings(max_examples=200)
+@given(tariff=tariffs(), past=HISTORIES, start=st.none() | DATES)
+def test_a_car_of_a_better_class_never_raises_a_premium(
+    tariff: Tariff, past: PastHistory, start: dt.date | None
+) -> None:
+    cheaper, dearer = (rate(tariff, past, leased(start, manufacturer)) for manufacturer in ("Any", "Other"))
+
+    assert (cheaper.car_class, dearer.car_class) == ("cheaper", "dearer")
+    assert cheaper.annual <= dearer.annual
+
+
+@given(since=DATES, day=DATES)
+def test_whole_years_are_the_anniversaries_that_have_come(since: dt.date, day: dt.date) -> None:
+    come = [years for years in range(1, 60) if anniversary(since, years) <= day]
+
+    assert whole_years(since, day) == len(come)
 
 
 @settings(max_examples=200)
@@ -331,11 +616,3 @@ def test_a_year_without_a_claim_never_raises_the_class(past: PastHistory, as_of:
     assume(not any(claim.at_fault and as_of < claim.date <= later for claim in past.claims))
 
     assert stand(SCALE, past, later).bonus_malus_class <= stand(SCALE, past, as_of).bonus_malus_class
-
-
-def test_another_tariff_gives_another_premium() -> None:
-    doubled: Tariff = msgspec.structs.replace(TARIFF, annual_base_rate=Decimal("2400.00"), version="2")
-
-    premium = rate(doubled, history(), SINCE)
-
-    assert (premium.annual, premium.tariff) == (Decimal("2400.00"), "2")

@@ -6,16 +6,17 @@ from decimal import Decimal
 from typing import Any
 
 import base58
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.api.drivers import CLAIM_ID
-from functions.leasing.car import Car, Holder, UnspentOutput
-from functions.leasing.driver import Claim, Driver, Lease, Profile
+from functions.leasing.car import Car, Holder, LeaseEnded, UnspentOutput
+from functions.leasing.driver import Claim, Driver, Lease, OpenLease, Profile
 from functions.leasing.terms import CarDescription, LeaseTerms
 from functions.leasing.transactions import OutputReference
-from functions.rating.premium import PastClaim, Premium
+from functions.rating.premium import InsuranceYears, LeasedCar, PastClaim, PastHistory, Premium, rate
+from functions.rating.tariff import read_tariff
 from functions.records import rows
 from functions.records.rows import AppliedTransaction
 
@@ -46,6 +47,7 @@ UNSPENT = st.builds(
 CARS = st.builds(
     Car,
     asset_id=IDS,
+    registered_by=KEYS,
     lessor=KEYS,
     description=DESCRIPTIONS,
     unspent=st.lists(UNSPENT, max_size=2).map(tuple),
@@ -61,21 +63,30 @@ PREMIUMS = st.builds(
     annual=CENTS,
     currency=st.just("EUR"),
     base_rate=CENTS,
+    car_class=TEXT,
+    car_class_factor=CENTS,
     bonus_malus_class=st.integers(0, 22),
     level=st.integers(54, 200),
     as_of=MAYBE_DATES,
     claim_free_years=st.integers(0, 200),
     claims_counted=st.lists(TEXT, max_size=2).map(tuple),
+    licensed_years=st.none() | st.integers(0, 80),
+    novice_factor=CENTS,
+    transactions=st.lists(IDS, max_size=2).map(tuple),
     tariff=TEXT,
+    insurance_years=st.lists(
+        st.builds(InsuranceYears, DATES, st.integers(1, 9), st.integers(0, 9), st.integers(0, 22), st.integers(0, 22)),
+        max_size=2,
+    ).map(tuple),
 )
 TERMS = st.builds(
     LeaseTerms, MAYBE_DATES, MAYBE_DATES, st.none() | st.integers(1, 300_000), st.lists(TEXT, max_size=2).map(tuple)
 )
 LEASES = st.builds(
-    Lease, KEYS, IDS, SEQUENCES, IDS, DESCRIPTIONS, TERMS, PREMIUMS, st.just("") | IDS, st.just("") | SEQUENCES
+    Lease, KEYS, IDS, SEQUENCES, IDS, KEYS, DESCRIPTIONS, TERMS, PREMIUMS, st.just("") | IDS, st.just("") | SEQUENCES
 )
-CLAIM_IDS = st.from_regex(CLAIM_ID, fullmatch=True)
-CLAIMS = st.builds(Claim, CLAIM_IDS, DATES, st.booleans(), CENTS, TEXT)
+CLAIM_IDS = st.from_regex("[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True)
+CLAIMS = st.builds(Claim, CLAIM_IDS, DATES, st.booleans(), CENTS, TEXT, st.booleans())
 PAST_CLAIMS = st.builds(PastClaim, CLAIM_IDS, DATES, st.booleans())
 PROFILES = st.builds(Profile, TEXT, TEXT, MAYBE_DATES, MAYBE_DATES)
 DRIVERS = st.builds(
@@ -83,7 +94,7 @@ DRIVERS = st.builds(
     key=KEYS,
     profile=st.none() | PROFILES,
     claims=st.lists(PAST_CLAIMS, max_size=2).map(tuple),
-    open_leases=st.dictionaries(IDS, CENTS, max_size=2),
+    open_leases=st.dictionaries(IDS, st.builds(OpenLease, CENTS, st.booleans()), max_size=2),
     latest_start=MAYBE_DATES,
     bonus_malus_class=st.none() | st.integers(0, 22),
 )
@@ -140,20 +151,34 @@ def test_a_claim_is_read_as_it_was_written(driver: str, claim: Claim) -> None:
 
 
 @settings(max_examples=60)
-@given(st.lists(CLAIMS, max_size=5))
-def test_the_row_keys_of_claims_are_in_the_order_of_their_dates(claims: list[Claim]) -> None:
-    by_key = sorted(claims, key=rows.claim_key)
+@given(LEASES, IDS, SEQUENCES, PREMIUMS)
+def test_what_is_merged_into_a_lease_ends_or_prices_it_and_leaves_the_rest(
+    lease: Lease, transaction: str, sequence: str, premium: Premium
+) -> None:
+    end = rows.ended_lease_row(LeaseEnded(lease.driver, lease.transaction, transaction, sequence))
+    price = rows.repriced_lease_row(lease.driver, lease.transaction, premium)
 
-    assert [claim.date for claim in by_key] == sorted(claim.date for claim in claims)
+    merged = rows.lease_from(stored(rows.lease_row(lease)) | end | price)
+
+    assert merged == msgspec.structs.replace(lease, end_transaction=transaction, end_sequence=sequence, premium=premium)
+
+
+@settings(max_examples=60)
+@given(KEYS, CLAIMS)
+def test_what_is_merged_into_a_claim_withdraws_it(driver: str, claim: Claim) -> None:
+    merged = rows.claim_row(driver, claim) | rows.withdrawn_claim_row(driver, claim.id)
+
+    assert rows.claim_from(merged) == msgspec.structs.replace(claim, withdrawn=True)
 
 
 def _car() -> Car:
-    return Car("ab" * 32, "Lessor", CarDescription(), (), (), "cd" * 32, "000000000001-000000")
+    return Car("ab" * 32, "Lessor", "Lessor", CarDescription(), (), (), "cd" * 32, "000000000001-000000")
 
 
 def _lease() -> Lease:
-    premium = Premium(Decimal("1.00"), "EUR", Decimal("1.00"), 14, 100, None, 0, (), "1")
-    return Lease("Driver", "ef" * 32, "000000000001-000000", "ab" * 32, CarDescription(), LeaseTerms(), premium)
+    premium = rate(read_tariff(), PastHistory(), LeasedCar("", "", None))
+    place = "000000000001-000000"
+    return Lease("Driver", "ef" * 32, place, "ab" * 32, "Lessor", CarDescription(), LeaseTerms(), premium)
 
 
 def _claim() -> Claim:
@@ -171,7 +196,7 @@ def _applied() -> AppliedTransaction:
         (rows.transaction_row("ab" * 32, _applied()), "ab" * 32, "transaction-" + "cd" * 32),
         (rows.driver_row(Driver("Driver")), "Driver", "record-Driver"),
         (rows.lease_row(_lease()), "Driver", "lease-" + "ef" * 32),
-        (rows.claim_row("Driver", _claim()), "Driver", "claim-2020-02-29-C-1"),
+        (rows.claim_row("Driver", _claim()), "Driver", "claim-C-1"),
     ],
     ids=["car", "transaction", "driver", "lease", "claim"],
 )
@@ -201,7 +226,7 @@ def _filled(kind: str) -> list[dict[str, Any]]:
         "driver": [rows.driver_row(Driver("A")), rows.driver_row(Driver("A", profile=profile, bonus_malus_class=1))],
         "lease": [
             rows.lease_row(_lease()),
-            rows.lease_row(Lease("A", "b", "c", "d", CarDescription("V"), terms, _lease().premium, "e", "f")),
+            rows.lease_row(Lease("A", "b", "c", "d", "l", CarDescription("V"), terms, _lease().premium, "e", "f")),
         ],
     }
     return made[kind]
@@ -217,5 +242,5 @@ def test_rows_of_one_kind_have_the_same_properties(kind: str) -> None:
 def test_money_and_dates_are_written_as_a_person_reads_them() -> None:
     row = rows.lease_row(_lease())
 
-    assert (row["AnnualPremium"], row["StartDate"], row["AnnualMileage"]) == ("1.00", "", None)
+    assert (row["AnnualPremium"], row["StartDate"], row["AnnualMileage"]) == ("1200.00", "", None)
     assert rows.claim_row("Driver", _claim())["Date"] == "2020-02-29"

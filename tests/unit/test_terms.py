@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from functions.leasing.terms import CarDescription, LeaseTerms, describe_car, read_terms
+from functions.leasing.terms import MAX_LEASE_DAYS, CarDescription, LeaseTerms, describe_car, read_terms
 from local.scenario import car, lease
 
 START, END = dt.date(2026, 1, 1), dt.date(2027, 12, 31)
@@ -17,6 +17,8 @@ ANY = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
+TERM = ANY | st.dates().map(str) | st.dates(START, dt.date(2040, 1, 1)).map(str) | st.integers(0, 400_000)
+LEASE = st.dictionaries(st.sampled_from(["startDate", "endDate", "annualMileage", "other"]), TERM)
 DATE = "is not a date (YYYY-MM-DD)"
 
 
@@ -28,9 +30,14 @@ def test_whole_terms_are_read_without_a_remark() -> None:
     assert read_terms(GOOD) == LeaseTerms(START, END, 15_000, ())
 
 
-@pytest.mark.parametrize("metadata", [None, {}, {"lease": None}, {"lease": []}, {"lease": "2026"}, {"Lease": {}}])
-def test_missing_terms_are_one_remark(metadata: dict[str, Any] | None) -> None:
+@pytest.mark.parametrize("metadata", [None, {}, {"lease": None}, {"Lease": {}}, [], "lease", 7, True])
+def test_missing_terms_are_one_remark(metadata: Any) -> None:
     assert read_terms(metadata) == LeaseTerms(remarks=("no lease terms",))
+
+
+@pytest.mark.parametrize("written", [[], [GOOD["lease"]], "2026", 7, 1.5, False], ids=repr)
+def test_terms_that_are_no_object_are_one_remark_that_says_so(written: Any) -> None:
+    assert read_terms({"lease": written}) == LeaseTerms(remarks=("lease is not an object",))
 
 
 def test_each_missing_term_is_named() -> None:
@@ -66,6 +73,17 @@ def test_an_end_before_the_start_is_kept_with_a_remark() -> None:
     )
 
 
+def test_a_lease_of_more_than_ten_years_is_kept_with_a_remark() -> None:
+    assert with_terms(endDate="2036-01-03") == LeaseTerms(
+        START, dt.date(2036, 1, 3), 15_000, ("the lease is longer than 10 years",)
+    )
+    assert with_terms(endDate="2036-01-02").remarks == ()
+
+
+def test_what_else_is_written_beside_the_terms_is_passed_over() -> None:
+    assert with_terms(note="x" * 900_000, startdate=[], extra={"annualMileage": None}) == read_terms(GOOD)
+
+
 def test_a_lease_of_one_day_is_no_remark() -> None:
     assert with_terms(endDate="2026-01-01").remarks == ()
 
@@ -83,12 +101,20 @@ def test_a_plausible_mileage_is_kept(written: int) -> None:
 
 
 @settings(max_examples=200)
-@given(st.none() | st.dictionaries(st.sampled_from(["lease", "other"]), ANY | st.dictionaries(st.text(), ANY)))
-def test_whatever_is_written_makes_terms_and_a_remark_for_what_is_missing(metadata: dict[str, Any] | None) -> None:
+@given(ANY | st.fixed_dictionaries({"lease": ANY | LEASE}))
+def test_whatever_is_written_makes_terms_and_a_remark_for_what_is_missing(metadata: Any) -> None:
     terms = read_terms(metadata)
 
-    missing = [terms.start_date, terms.end_date, terms.annual_mileage].count(None)
-    assert bool(terms.remarks) == bool(missing) or "endDate is before startDate" in terms.remarks
+    if terms.remarks in {("no lease terms",), ("lease is not an object",)}:
+        assert terms == LeaseTerms(remarks=terms.remarks)
+        return
+    kept = {"startDate": terms.start_date, "endDate": terms.end_date, "annualMileage": terms.annual_mileage}
+    left_out = {
+        name for remark in terms.remarks for name in kept if remark.startswith((f"no {name}", f"{name} is not"))
+    }
+    assert left_out == {name for name, value in kept.items() if value is None}
+    odd = terms.start_date and terms.end_date and not 0 <= (terms.end_date - terms.start_date).days <= MAX_LEASE_DAYS
+    assert len(terms.remarks) == len(left_out) + bool(odd)
 
 
 def test_a_car_is_described_after_schema_org() -> None:
@@ -101,7 +127,7 @@ def test_a_model_year_may_be_a_number() -> None:
     assert describe_car({"vehicleModelDate": 2008}).model_year == "2008"
 
 
-@pytest.mark.parametrize("written", [None, [], "Tesla", 7, {}, {"manufacturer": {"name": "Tesla"}, "model": None}])
+@pytest.mark.parametrize("written", [None, [], "Tesla", 7, {}, {"manufacturer": {"name": "Tesla"}, "model": True}])
 def test_an_unusable_description_is_empty(written: Any) -> None:
     assert describe_car(written) == CarDescription()
 
