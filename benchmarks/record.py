@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
+from azure.core.exceptions import AzureError
 
 from benchmarks import record_measurements
 from benchmarks.bare_tables import CallError
@@ -55,7 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="leasehook-bench-"))
     try:
         values = measure(folder, scale, say)
-    except (ProcessError, WrongRowsError, CallError, aiohttp.ClientError, subprocess.SubprocessError) as error:
+    except (
+        ProcessError,
+        WrongRowsError,
+        CallError,
+        AzureError,
+        aiohttp.ClientError,
+        subprocess.SubprocessError,
+    ) as error:
         print(f"the measurement failed: {error}\nlogs are in {folder}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
