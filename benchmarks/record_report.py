@@ -1,22 +1,16 @@
 """Tells what was measured of the record, in Markdown: goals first, then a table a history, then how it was measured."""
 
-import datetime as dt
-import importlib.metadata
 import os
-import platform
-import shutil
 import statistics
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 
 from benchmarks.codec import GET, SIZES
 from benchmarks.figures import Figure, Goal
 from benchmarks.leases import HOT_CARS, HOT_DRIVERS
+from benchmarks.machine import machine, row
 from benchmarks.record_measurements import COLD, CONCURRENCIES, FIRST, HOT, LANES, LARGE, Cell, Scale
-from local.processes import ROOT
 
 PACKAGES = ("aiohttp", "azure-data-tables", "azure-functions-runtime", "msgspec", "PyNaCl", "uvicorn")
 NAMES = {COLD: "All different", HOT: "Hot keys", FIRST: "First leases"}
@@ -24,7 +18,6 @@ GOAL_SIZE = 100
 PER_NAIVE = {COLD: Goal(6.0), HOT: Goal(15.0)}
 PER_BARE = Goal(0.80)
 CODEC_GOAL = Goal(2.0)
-UNKNOWN = "unknown"
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -48,8 +41,8 @@ METHOD = """\
 - **All different**: each event is the transfer of another car from one driver to another, no car or driver twice. So it
   touches three partitions: the car's, that of the driver who gives and that of the driver who gets.
 - **Hot keys**: {hot_cars} cars, in turn, go round among {hot_drivers} drivers. With several lanes, batches that are
-  under way at the same time meet at the same drivers: who comes second reads and decides again. The bare calls are
-  spared that, since they take the calls of each partition in order.
+  under way at the same time meet at the same drivers, and the Function app writes together what waits for one driver
+  (`functions/turns.py`). The bare calls of a partition come in order, one for each batch, so that none is refused.
 - **First leases**: each event is the lessor's transfer of another car to another driver: two partitions.
 - **The naive way** (`naive_record.py`): the same record, written one event after the other by azure-data-tables as it
   is (synchronous TableClient, default transport): read the car, decide, read each driver, one `submit_transaction` for
@@ -85,7 +78,12 @@ METHOD = """\
 def write_report(run: Run) -> str:
     """The report on a run, in Markdown."""
     tables = [line for history in NAMES for line in _history(run, history)]
-    return "\n".join([*_head(run), *_goals(run), *tables, *_codec(run), *_method(run), *_machine(run)]) + "\n"
+    return (
+        "\n".join(
+            [*_head(run), *_goals(run), *tables, *_codec(run), *_method(run), *machine(run.load, PACKAGES, "functions")]
+        )
+        + "\n"
+    )
 
 
 def goals_of(values: Mapping[str, Sequence[float]]) -> list[Figure]:
@@ -121,7 +119,7 @@ def _goals(run: Run) -> Iterator[str]:
     for figure in goals_of(run.values):
         if figure.goal:
             numbers = [f"{one:.2f}" for one in (figure.median, min(figure.values), max(figure.values))]
-            yield _row([figure.name, f"at least {figure.goal.bound:.2f} x", *numbers, f"**{figure.verdict}**"])
+            yield row([figure.name, f"at least {figure.goal.bound:.2f} x", *numbers, f"**{figure.verdict}**"])
     yield ""
 
 
@@ -135,19 +133,19 @@ def _history(run: Run, history: str) -> Iterator[str]:
     yield "|---|---|---|---|"
     key = f"{history}_naive"
     cells = [_range(values[f"{key}_rate"], 0), _median(values[f"{key}_cpu"]), _median(values[f"{key}_azurite_cpu"])]
-    yield _row(["the naive way", *cells])
+    yield row(["the naive way", *cells])
     bare = _cells(run, history) if history == HOT else _cells(run, history)[:1]
     for cell in bare:
         name = f"bare calls, batches of {cell.size}, {_lanes(cell.lanes)}" if history == HOT else "bare calls"
         key = f"{cell.key}_bare"
         cells = [_range(values[f"{key}_rate"], 0), _median(values[f"{key}_cpu"]), _median(values[f"{key}_azurite_cpu"])]
-        yield _row([f"{name} (best with {statistics.median(values[f'{key}_best']):.0f} under way)", *cells])
+        yield row([f"{name} (best with {statistics.median(values[f'{key}_best']):.0f} under way)", *cells])
     yield ""
     columns = ("events/s", "/ naive way", "/ bare calls", "CPU of the Function app", "CPU of Azurite", "sent again")
-    yield _row(["batch", "lanes", *columns])
+    yield row(["batch", "lanes", *columns])
     yield "|---|---|---|---|---|---|---|---|"
     for cell in _cells(run, history):
-        yield _row(
+        yield row(
             [
                 str(cell.size),
                 str(cell.lanes),
@@ -172,7 +170,7 @@ def _codec(run: Run) -> Iterator[str]:
     for kind, name in _calls():
         key = f"codec_{kind}"
         cells = [_range(run.values[key], 2), _range(run.values[f"{key}_sdk"], 2), _range(run.values[f"{key}_ratio"], 1)]
-        yield _row([name, *cells])
+        yield row([name, *cells])
     yield ""
 
 
@@ -187,15 +185,6 @@ def _method(run: Run) -> Iterator[str]:
         repetitions=run.scale.repetitions,
         cores=os.cpu_count(),
     )
-
-
-def _machine(run: Run) -> Iterator[str]:
-    yield "## The machine"
-    yield ""
-    yield f"- {os.cpu_count()} cores, {_processor()}; {platform.system()}"
-    yield f"- load average before the run: {run.load:.2f}"
-    yield f"- Python {platform.python_version()}; " + ", ".join(f"{one} {_version(one)}" for one in PACKAGES)
-    yield f"- commit {_commit()}, {dt.datetime.now(dt.UTC):%Y-%m-%d}"
 
 
 def _cells(run: Run, history: str) -> list[Cell]:
@@ -221,37 +210,3 @@ def _median(values: Sequence[float]) -> str:
 def _range(values: Sequence[float], decimals: int) -> str:
     median, least, most = (f"{one:,.{decimals}f}" for one in (statistics.median(values), min(values), max(values)))
     return f"{median} ({least} to {most})"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown processor"
-    )
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "?"
-
-
-def _commit() -> str:
-    """The commit that was measured, and whether the Function app was changed since."""
-    commit = _git("rev-parse", "--short", "HEAD")
-    is_changed = commit != UNKNOWN and _git("status", "--porcelain", "functions")
-    return f"{commit} with changes to the Function app" if is_changed else commit
-
-
-def _git(*arguments: str) -> str:
-    git = shutil.which("git")
-    if git is None:
-        return UNKNOWN
-    argv = [git, "--no-optional-locks", *arguments]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else UNKNOWN

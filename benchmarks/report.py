@@ -1,18 +1,12 @@
 """Tells what was measured, in Markdown: ratios and goals first, then every figure with its spread, then the machine."""
 
-import datetime as dt
-import importlib.metadata
 import math
-import os
-import platform
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 
 from benchmarks.figures import Figure, Goal
+from benchmarks.machine import machine, row
 from benchmarks.measurements import (
     BLOCK_EVENTS,
     BLOCKS_PER_S,
@@ -25,7 +19,6 @@ from benchmarks.measurements import (
     WARM_UP_S,
     Scale,
 )
-from local.processes import ROOT
 
 PACKAGES = (
     "aiohttp",
@@ -117,7 +110,19 @@ class Run(msgspec.Struct, frozen=True):
 
 def write_report(run: Run) -> str:
     """The report on a run, in Markdown."""
-    return "\n".join([*_head(run), *_goals(run), *_figures(run), *_million(run), *_method(run), *_machine(run)]) + "\n"
+    return (
+        "\n".join(
+            [
+                *_head(run),
+                *_goals(run),
+                *_figures(run),
+                *_million(run),
+                *_method(run),
+                *machine(run.load, PACKAGES, "webjob"),
+            ]
+        )
+        + "\n"
+    )
 
 
 def figures_of(values: Mapping[str, Sequence[float]]) -> list[Figure]:
@@ -146,7 +151,7 @@ def _goals(run: Run) -> Iterator[str]:
     for figure in figures_of(run.values):
         if figure.goal:
             cells = [figure.name, _goal(figure.goal, figure.unit), *_numbers(figure), f"**{figure.verdict}**"]
-            yield _row(cells)
+            yield row(cells)
     yield ""
 
 
@@ -159,7 +164,7 @@ def _figures(run: Run) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for figure in figures_of(run.values):
         spread = "" if math.isnan(figure.spread) else f"{figure.spread:.0%}"
-        yield _row([figure.name, figure.unit, *_numbers(figure), spread])
+        yield row([figure.name, figure.unit, *_numbers(figure), spread])
     yield ""
 
 
@@ -171,7 +176,7 @@ def _million(run: Run) -> Iterator[str]:
     yield "| events | MiB |"
     yield "|---|---|"
     for events, mib in run.million:
-        yield _row([f"{events:,}", f"{mib:.1f}"])
+        yield row([f"{events:,}", f"{mib:.1f}"])
     yield ""
 
 
@@ -197,15 +202,6 @@ def _method(run: Run) -> Iterator[str]:
     )
 
 
-def _machine(run: Run) -> Iterator[str]:
-    yield "## The machine"
-    yield ""
-    yield f"- {os.cpu_count()} cores, {_processor()}; {platform.system()}"
-    yield f"- load average before the run: {run.load:.2f}"
-    yield f"- Python {platform.python_version()}; " + ", ".join(f"{one} {_version(one)}" for one in PACKAGES)
-    yield f"- commit {_commit()}, {dt.datetime.now(dt.UTC):%Y-%m-%d}"
-
-
 def _numbers(figure: Figure) -> list[str]:
     decimals = DECIMALS.get(figure.unit, 0)
     return [f"{one:,.{decimals}f}" for one in (figure.median, min(figure.values), max(figure.values))]
@@ -213,36 +209,3 @@ def _numbers(figure: Figure) -> list[str]:
 
 def _goal(goal: Goal, unit: str) -> str:
     return f"{'at most' if goal.is_ceiling else 'at least'} {goal.bound:,.{DECIMALS.get(unit, 0)}f} {unit}"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown processor"
-    )
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "?"
-
-
-def _commit() -> str:
-    """The commit that was measured, and whether the relay was changed since."""
-    commit = _git("rev-parse", "--short", "HEAD")
-    return f"{commit} with changes to the relay" if _git("status", "--porcelain", "webjob") else commit
-
-
-def _git(*arguments: str) -> str:
-    git = shutil.which("git")
-    if git is None:
-        return "unknown"
-    argv = [git, "--no-optional-locks", *arguments]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else "unknown"

@@ -7,6 +7,7 @@ here verifies a signature or knows a transaction.
 """
 
 import base64
+import functools
 import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,6 +17,8 @@ import msgspec
 
 MAX_DEPTH = 100
 """Levels of conditions within conditions that are read."""
+REMEMBERED_KEYS = 4_096
+"""Public keys of which bytes and text are kept: base58 in Python costs as much as a signature's verification."""
 MAX_KEY_TEXT = 44
 """Characters of 32 bytes in base58, at most. To decode more takes time that grows with the square of their number."""
 ED25519_COST = 131_072
@@ -85,7 +88,7 @@ def condition_of_owners(public_keys: tuple[str, ...]) -> Condition:
 
 def owners(condition: Condition) -> frozenset[str]:
     """The public keys (base58) that a condition names. It is they who own the output."""
-    return frozenset(base58.b58encode(key).decode() for key in set(_keys(condition)))
+    return frozenset(map(_text_of, _keys(condition)))
 
 
 def canonical_fulfillment(condition: Condition, signatures: Mapping[bytes, bytes]) -> str | None:
@@ -197,12 +200,22 @@ def _public_bytes(key: str) -> bytes:
     if len(text) > MAX_KEY_TEXT:
         raise ConditionError("an owner is no Ed25519 public key of 32 bytes")
     try:
-        public = base58.b58decode(text)
+        public = _bytes_of(text)
     except ValueError as error:
         raise ConditionError("an owner is no base58 public key") from error
     if len(public) != 32:
         raise ConditionError("an owner is no Ed25519 public key of 32 bytes")
     return public
+
+
+@functools.lru_cache(REMEMBERED_KEYS)
+def _bytes_of(text: str) -> bytes:
+    return bytes(base58.b58decode(text))
+
+
+@functools.lru_cache(REMEMBERED_KEYS)
+def _text_of(public: bytes) -> str:
+    return str(base58.b58encode(public).decode())
 
 
 def _element(tag: int, content: bytes) -> bytes:

@@ -100,6 +100,8 @@ def check_entity(entity: Entity) -> None:
 
 
 def _name_units(row: str, name: str) -> int:
+    if name.isascii() and name.isidentifier() and len(name) <= MAX_NAME_CHARACTERS:
+        return len(name)
     units = _units(row, name, name)
     if units > MAX_NAME_CHARACTERS:
         raise RowTooLargeError(
