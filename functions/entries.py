@@ -16,7 +16,7 @@ from functions.leasing import driver as drivers
 from functions.leasing.driver import Change, Claim, Driver, Profile
 from functions.rating.premium import PastClaim
 from functions.rating.tariff import Tariff
-from functions.records.errors import ConflictError, UnavailableError
+from functions.records.errors import ConflictError, DamagedError, UnavailableError
 from functions.records.record import Record, StoredDriver, Token
 
 ROWS_PER_WRITE = 90
@@ -51,7 +51,7 @@ class Condition(msgspec.Struct, frozen=True):
         if self.exists is not None and self.exists != bool(found):
             there = "in" if found else "not in"
             raise PreconditionFailedError(f"driver {key} is {there} the record")
-        if self.versions is not None and found not in self.versions:
+        if self.versions is not None and (not found or found not in self.versions):
             raise PreconditionFailedError(f"driver {key} has changed: read it again, and decide again")
 
 
@@ -67,6 +67,22 @@ class Repriced(msgspec.Struct, frozen=True, rename="camel"):
     bonus_malus_class_before: int | None
     bonus_malus_class_after: int | None
     leases: int
+
+
+class LeftAlone(msgspec.Struct, frozen=True):
+    """A driver who could not be priced, and why: their rows contradict each other."""
+
+    driver: str
+    reason: str
+
+
+class RepricedPage(msgspec.Struct, frozen=True):
+    """A page of drivers: how many there are, those whose premium or class changes, those left alone, the next page."""
+
+    drivers: int
+    changed: list[Repriced]
+    left_alone: list[LeftAlone]
+    following: Token | None
 
 
 def version(etag: str | None) -> str:
@@ -99,19 +115,20 @@ class Entries:
         """
         is_new = False
 
-        async def decide(stored: StoredDriver) -> Change | None:
+        async def decide(stored: StoredDriver) -> Change:
             nonlocal is_new
             known = await self._record.load_claim(key, claim.id)
             if known and known != claim:
                 was = "was withdrawn" if known.withdrawn else "says something else"
                 raise ClaimExistsError(f"driver {key} has a claim {claim.id!r} already, which {was}")
-            if known:
-                return await self._healing(stored.driver)
-            is_new = True
-            claims = (*stored.driver.claims, PastClaim(claim.id, claim.date, claim.at_fault))
-            claims = tuple(sorted(claims, key=lambda one: (one.date, one.id)))
-            change = await self._reprice(msgspec.structs.replace(stored.driver, claims=claims))
-            return msgspec.structs.replace(change, new_claim=claim)
+            is_new = known is None
+            # A claim that is there may have lost its place in the record: by an erasure that was cut off.
+            others = (one for one in stored.driver.claims if one.id != claim.id)
+            claims = sorted(
+                (*others, PastClaim(claim.id, claim.date, claim.at_fault)), key=lambda one: (one.date, one.id)
+            )
+            change = await self._reprice(msgspec.structs.replace(stored.driver, claims=tuple(claims)))
+            return msgspec.structs.replace(change, new_claim=claim if is_new else None)
 
         await self._enter(key, condition, decide)
         return is_new
@@ -119,15 +136,13 @@ class Entries:
     async def withdraw_claim(self, key: str, claim_id: str, condition: Condition = ALWAYS) -> None:
         """Let a claim count for nothing. Done again it changes nothing. Raises UnknownClaimError when there is none."""
 
-        async def decide(stored: StoredDriver) -> Change | None:
+        async def decide(stored: StoredDriver) -> Change:
             known = await self._record.load_claim(key, claim_id)
             if known is None:
                 raise UnknownClaimError(f"driver {key} has no claim {claim_id!r}")
-            if known.withdrawn:
-                return await self._healing(stored.driver)
             claims = tuple(claim for claim in stored.driver.claims if claim.id != claim_id)
             change = await self._reprice(msgspec.structs.replace(stored.driver, claims=claims))
-            return msgspec.structs.replace(change, withdrawn_claim=claim_id)
+            return msgspec.structs.replace(change, withdrawn_claim="" if known.withdrawn else claim_id)
 
         await self._enter(key, condition, decide)
 
@@ -140,8 +155,9 @@ class Entries:
         async def decide(stored: StoredDriver) -> Change:
             if stored.etag is None:
                 raise UnknownDriverError(f"no lease and no entry names the driver {key}")
-            # All of the partition; if it has changed since the record was read, the write conflicts.
             file = await self._record.driver_file(key)
+            if file.stored.etag != stored.etag:
+                raise ConflictError(f"driver {key[:8]}… has changed since they were read")
             return drivers.erase(stored.driver, file.leases, file.claims, self._tariff)
 
         async def remove_if_blank(stored: StoredDriver) -> None:
@@ -152,56 +168,70 @@ class Entries:
         await self._enter(key, condition, decide)
         await self._enter(key, ALWAYS, remove_if_blank)
 
-    async def what_would_change(
-        self, tariff: Tariff, limit: int, after: Token | None
-    ) -> tuple[int, list[Repriced], Token | None]:
-        """What `tariff` would change on a page of drivers: how many there are, those who change, and the next page."""
+    async def what_would_change(self, tariff: Tariff, limit: int, after: Token | None) -> RepricedPage:
+        """What `tariff` would change on a page of drivers."""
         page, following = await self._record.drivers({}, limit, after)
-        changes = await asyncio.gather(*(self._priced_under(tariff, stored.driver) for stored in page))
-        found = [_difference(stored.driver, change) for stored, change in zip(page, changes, strict=True)]
-        return len(page), [one for one in found if one], following
+        found = await asyncio.gather(*(self._would_change(tariff, stored.driver) for stored in page))
+        return _page(found, following)
 
-    async def reprice_all(self, limit: int, after: Token | None) -> tuple[int, list[Repriced], Token | None]:
-        """Price a page of drivers under the tariff in force: how many there are, those who changed, and the next page.
+    async def reprice_all(self, limit: int, after: Token | None) -> RepricedPage:
+        """Price a page of drivers under the tariff in force.
 
         Drivers who are priced under it already are not written, so that it can be begun again at any place.
         """
         page, following = await self._record.drivers({}, limit, after)
         found = await asyncio.gather(*(self._bring_under_tariff(stored.driver.key) for stored in page))
-        return len(page), [one for one in found if one], following
+        return _page(found, following)
 
-    async def _bring_under_tariff(self, key: str) -> Repriced | None:
+    async def _would_change(self, tariff: Tariff, driver: Driver) -> Repriced | LeftAlone | None:
+        try:
+            return _difference(driver, await self._priced_under(tariff, driver))
+        except DamagedError as error:
+            return LeftAlone(driver.key, str(error))
+
+    async def _bring_under_tariff(self, key: str) -> Repriced | LeftAlone | None:
         difference: Repriced | None = None
 
-        async def decide(stored: StoredDriver) -> Change | None:
+        async def decide(stored: StoredDriver) -> Change:
             nonlocal difference
-            change = await self._healing(stored.driver)
-            difference = _difference(stored.driver, change) if change else None
+            change = await self._reprice(stored.driver)
+            # The first attempt tells what changes; after a lost answer the next finds it done.
+            difference = difference or _difference(stored.driver, change)
             return change
 
-        await self._enter(key, ALWAYS, decide)
+        try:
+            await self._enter(key, ALWAYS, decide)
+        except DamagedError as error:
+            return LeftAlone(key, str(error))
         return difference
 
     async def _enter(self, key: str, condition: Condition, decide: Decide) -> None:
-        """Write what `decide` makes of the driver, and decide again when another was quicker."""
-        written: Driver | None = None
+        """Write what `decide` makes of the driver, and decide again when another was quicker.
+
+        The condition is met once: what is written after that, by its own first step or by one whose answer was lost,
+        must not make it fail.
+        """
+        is_met = False
+        tried: list[Driver] = []
         for attempt in range(1, ATTEMPTS + 1):
-            stored = await self._record.load_driver(key)
-            # A write of ours whose answer was lost, or the first of several steps, has met the condition.
-            if stored.driver != written:
-                condition.check(key, stored.etag)
             try:
+                stored = await self._record.load_driver(key)
+                is_met = is_met or stored.driver in tried
+                if not is_met and not tried:
+                    condition.check(key, stored.etag)
                 change = await decide(stored)
-                if change is None:
+                if change is None or change.is_shown_by(stored.driver):
                     return
+                if not is_met:
+                    condition.check(key, stored.etag)
                 for step in drivers.in_steps(stored.driver, change, ROWS_PER_WRITE):
-                    written = step.driver
+                    tried.append(step.driver)
                     stored = await self._record.save_driver(stored.etag, step)
+                    is_met = True
             except ConflictError:
                 await let_others_finish(attempt)
             else:
                 return
-        # It is logged, and who drives what is nobody's business there.
         raise UnavailableError(f"driver {key[:8]}… is being written by others")
 
     async def _reprice(self, driver: Driver) -> Change:
@@ -210,10 +240,14 @@ class Entries:
     async def _priced_under(self, tariff: Tariff, driver: Driver) -> Change:
         return drivers.reprice(driver, await self._record.load_open_leases(driver), tariff)
 
-    async def _healing(self, driver: Driver) -> Change | None:
-        """What is still to be priced, after an entry that was cut off or under another tariff; None for nothing."""
-        change = await self._reprice(driver)
-        return change if change.repriced or change.driver != driver else None
+
+def _page(found: list[Repriced | LeftAlone | None], following: Token | None) -> RepricedPage:
+    return RepricedPage(
+        drivers=len(found),
+        changed=[one for one in found if isinstance(one, Repriced)],
+        left_alone=[one for one in found if isinstance(one, LeftAlone)],
+        following=following,
+    )
 
 
 def _difference(before: Driver, change: Change) -> Repriced | None:

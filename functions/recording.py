@@ -18,13 +18,22 @@ from functions.leasing import driver as drivers
 from functions.leasing.car import Car, Decision, Effect, LeaseEnded, LedgerEvent, decide
 from functions.leasing.outcomes import Outcome
 from functions.rating.tariff import Tariff
-from functions.records.errors import ConflictError, RecordError, RefusedError, RowTooLargeError, UnavailableError
+from functions.records.errors import (
+    ConflictError,
+    DamagedError,
+    RecordError,
+    RefusedError,
+    RowTooLargeError,
+    UnavailableError,
+)
 from functions.records.record import Record, StoredCar
 from functions.records.rows import AppliedTransaction
 from functions.turns import Turns
 
 EVENTS_PER_WRITE = 99
 """Events of one car, or effects on one driver, written together: each is at most one row beside the record's."""
+
+AFTER_FAILURE = Decision(Outcome.FAILED, "an earlier transaction of this car failed")
 
 log = logging.getLogger("leasehook.recording")
 
@@ -33,6 +42,7 @@ class _Plan(msgspec.Struct):
     """What a wave does with one car: the decisions on its events, in order, the car as read and as it becomes."""
 
     stored: StoredCar
+    events: Sequence[LedgerEvent]
     decisions: list[Decision]
     applied: list[AppliedTransaction]
     car: Car | None
@@ -73,6 +83,10 @@ class Recording:
                         continue
                     failed = Decision(Outcome.FAILED, f"{ATTEMPTS} conflicts with other writers")
                     outcome, indices = [failed] * len(waiting[asset_id]), waiting[asset_id]
+                elif any(decision.outcome is Outcome.FAILED for decision in outcome):
+                    # A car's transactions are applied in their order: none goes on past one that failed.
+                    indices = waiting[asset_id]
+                    outcome = [*outcome, *[AFTER_FAILURE] * (len(indices) - len(outcome))]
                 for index, decision in zip(indices, outcome, strict=True):
                     decisions[index] = decision
                 del waiting[asset_id][: len(indices)]
@@ -101,13 +115,15 @@ class Recording:
     async def _plan(self, asset_id: str, events: Sequence[LedgerEvent], kept: dict[str, StoredCar]) -> _Plan:
         try:
             stored = kept.pop(asset_id, None) or await self._record.load_car(asset_id)
-        except RefusedError as error:
-            return _Plan(StoredCar(None, None), [Decision(Outcome.FAILED, str(error)) for _ in events], [], None)
-        plan = _Plan(stored, [], [], stored.car)
+        except (RefusedError, DamagedError) as error:
+            return _Plan(
+                StoredCar(None, None), events, [Decision(Outcome.FAILED, str(error)) for _ in events], [], None
+            )
+        plan = _Plan(stored, events, [], [], stored.car)
         for event in events:
             if any(decision.outcome is Outcome.FAILED for decision in plan.decisions):
                 # Of a divided car another branch could go on; but a car's transactions are applied in their order.
-                plan.decisions.append(Decision(Outcome.FAILED, "an earlier transaction of this car failed"))
+                plan.decisions.append(AFTER_FAILURE)
                 continue
             decision = self._decide(plan.car, event)
             if decision.outcome is Outcome.APPLIED and decision.car is not None:
@@ -120,7 +136,7 @@ class Recording:
                     plan.car = decision.car
                     plan.applied.append(applied)
             plan.decisions.append(decision)
-        await self._find_duplicates(plan, events)
+        await self._find_duplicates(plan)
         return plan
 
     def _decide(self, car: Car | None, event: LedgerEvent) -> Decision:
@@ -131,17 +147,17 @@ class Recording:
             log.exception("transaction %s could not be decided", event.transaction.id)
             return Decision(Outcome.FAILED, "an error in the Function; its log tells more")
 
-    async def _find_duplicates(self, plan: _Plan, events: Sequence[LedgerEvent]) -> None:
+    async def _find_duplicates(self, plan: _Plan) -> None:
         """Turn `deferred` into `duplicate` for what was applied long ago, or earlier in this batch."""
         deferred = [i for i, decision in enumerate(plan.decisions) if decision.outcome is Outcome.DEFERRED]
         if not deferred or plan.car is None:
             return
         done = {one.id for one in plan.applied}
         if plan.stored.car:
-            asked = {events[i].transaction.id for i in deferred} - done
+            asked = {plan.events[i].transaction.id for i in deferred} - done
             done |= await self._record.applied_among(plan.car.asset_id, sorted(asked))
         for i in deferred:
-            if events[i].transaction.id in done:
+            if plan.events[i].transaction.id in done:
                 plan.decisions[i] = Decision(Outcome.DUPLICATE)
 
     async def _write_driver(self, key: str, effects: Sequence[Effect]) -> str:
@@ -180,7 +196,7 @@ class Recording:
     ) -> list[Decision] | None:
         faults = [failed[effect.driver] for effect in plan.effects if effect.driver in failed]
         if faults:
-            return _without_applied(plan.decisions, faults[0])
+            return _without_applied(plan, faults[0])
         if plan.car is None or not plan.applied:
             return plan.decisions
         try:
@@ -190,7 +206,7 @@ class Recording:
         except UnavailableError:
             raise
         except RecordError as error:
-            return _without_applied(plan.decisions, str(error))
+            return _without_applied(plan, str(error))
         return plan.decisions
 
 
@@ -201,7 +217,15 @@ def _mark(event: LedgerEvent, car: Car) -> AppliedTransaction:
     return AppliedTransaction(transaction.id, transaction.operation, event.sequence, tuple(sorted(owners)))
 
 
-def _without_applied(decisions: Sequence[Decision], fault: str) -> list[Decision]:
-    """The decisions on a car that could not be written: what would have been applied, and all after it, failed."""
-    first = next(i for i, decision in enumerate(decisions) if decision.outcome is Outcome.APPLIED)
-    return [*decisions[:first], *(Decision(Outcome.FAILED, fault) for _ in decisions[first:])]
+def _without_applied(plan: _Plan, fault: str) -> list[Decision]:
+    """The decisions on a car that could not be written: what would have been applied, and all after it, failed.
+
+    So did a duplicate before it, if it is one of what would have been applied.
+    """
+    applied = {one.id for one in plan.applied}
+    first = next(i for i, decision in enumerate(plan.decisions) if decision.outcome is Outcome.APPLIED)
+    failed = Decision(Outcome.FAILED, fault)
+    return [
+        failed if i >= first or one.transaction.id in applied else decision
+        for i, (one, decision) in enumerate(zip(plan.events, plan.decisions, strict=True))
+    ]

@@ -50,9 +50,14 @@ class Turns[Part]:
     async def _work_off(self, key: str) -> None:
         """Write until nobody waits."""
         queue = self._queues[key]
-        while queue:
-            await self._write_for(key, self._next_turn(queue))
-        del self._queues[key]
+        try:
+            while queue:
+                await self._write_for(key, self._next_turn(queue))
+        finally:
+            # Whatever ends this, as the end of the process does, nobody waits for ever.
+            del self._queues[key]
+            for left in queue:
+                left.written.cancel()
 
     def _next_turn(self, queue: list[_Waiting[Part]]) -> list[_Waiting[Part]]:
         """Take the first of the queue out of it, and those behind them for whom there is room."""
@@ -66,6 +71,10 @@ class Turns[Part]:
     async def _write_for(self, key: str, turn: Sequence[_Waiting[Part]]) -> None:
         try:
             await self._write(key, [part for one in turn for part in one.parts])
+        except asyncio.CancelledError:
+            for one in turn:
+                one.written.cancel()
+            raise
         except Exception as error:  # noqa: BLE001  whoever waits for it gets it
             if len(turn) > 1 and not isinstance(error, self._outage):
                 for one in turn:

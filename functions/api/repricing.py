@@ -10,9 +10,8 @@ from functions.api.answers import RequestError, entry, json_answer, query
 from functions.api.operations import Operation, Served, json_body
 from functions.api.paging import After, Limit, page_end, page_start
 from functions.api.routes import Parts, answering
-from functions.entries import Repriced
+from functions.entries import LeftAlone, Repriced, RepricedPage
 from functions.rating.tariff import Tariff, TariffError, parse_tariff
-from functions.records.record import Token
 from functions.settings import shown
 
 DEFAULT_PAGE = 50
@@ -44,15 +43,17 @@ class RepricingEntry(msgspec.Struct, frozen=True, rename="camel", forbid_unknown
     tariff_version: str
 
 
-class RepricingPage(msgspec.Struct, frozen=True):
+class RepricingPage(msgspec.Struct, frozen=True, rename="camel"):
     """One page: how many drivers were looked at under `tariff`, and those whose premium or class is another by it.
 
-    `next` is the value of ?after= for the next page; empty after the last.
+    `leftAlone` are drivers whose rows contradict each other: a person must look. `next` is the value of ?after= for the
+    next page; empty after the last.
     """
 
     tariff: str
     drivers: int
     changed: list[Repriced]
+    left_alone: list[LeftAlone]
     next: str
 
 
@@ -64,7 +65,7 @@ def served(parts: Parts) -> tuple[Served, ...]:
         wanted = query(req, PageWanted)
         tariff = _candidate(entry(req, PreviewEntry), parts.tariff)
         found = await parts.entries.what_would_change(tariff, wanted.limit, page_start(wanted.after))
-        return json_answer(_page(tariff, *found))
+        return json_answer(_page(tariff, found))
 
     @answering
     async def repricing(req: func.HttpRequest) -> func.HttpResponse:
@@ -75,7 +76,7 @@ def served(parts: Parts) -> tuple[Served, ...]:
                 HTTPStatus.CONFLICT, f"the tariff in force is {in_force}, not {shown(meant)}: deploy that one first"
             )
         found = await parts.entries.reprice_all(wanted.limit, page_start(wanted.after))
-        return json_answer(_page(parts.tariff, *found))
+        return json_answer(_page(parts.tariff, found))
 
     return (Served(PREVIEW_REPRICING, repricing_preview), Served(REPRICE, repricing))
 
@@ -90,8 +91,8 @@ def _candidate(asked: PreviewEntry, in_force: Tariff) -> Tariff:
         raise RequestError(HTTPStatus.BAD_REQUEST, str(error)) from error
 
 
-def _page(tariff: Tariff, drivers: int, changed: list[Repriced], following: Token | None) -> RepricingPage:
-    return RepricingPage(tariff.version, drivers, changed, page_end(following))
+def _page(tariff: Tariff, found: RepricedPage) -> RepricingPage:
+    return RepricingPage(tariff.version, found.drivers, found.changed, found.left_alone, page_end(found.following))
 
 
 PREVIEW_REPRICING = Operation(

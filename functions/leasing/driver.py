@@ -17,6 +17,7 @@ from functions.leasing.terms import CarDescription, LeaseTerms
 from functions.rating.premium import LeasedCar, PastClaim, PastHistory, Premium, class_on, rate
 from functions.rating.tariff import Tariff
 
+LEASE, CLAIM = "lease", "claim"
 ERASED = "erased"
 """Stands in an ended lease's premium for the id of a claim that was erased."""
 
@@ -126,6 +127,10 @@ class Change(msgspec.Struct, frozen=True):
     withdrawn_claim: str = ""
     erased_claims: tuple[str, ...] = ()
 
+    def is_shown_by(self, driver: Driver) -> bool:
+        """Whether the driver's rows show it already, so that nothing is to be written."""
+        return self == Change(driver)
+
 
 def unsure(driver: Driver, effects: Iterable[Effect]) -> set[str]:
     """Ids of leases that `effects` end though the record does not show them open: only their own rows tell why."""
@@ -204,22 +209,22 @@ def erase(driver: Driver, leases: Collection[Lease], claims: Collection[Claim], 
 
 
 def in_steps(before: Driver, change: Change, size: int) -> Iterator[Change]:
-    """`change` in steps of at most `size` leases or claims, for a driver with more of them than can be written at once.
+    """`change`, which starts and ends no lease, in steps of at most `size` leases and claims, which fit one write.
 
     After every step the record says of each open lease what its row says.
     """
     shown = before.open_leases
-    for number, part in enumerate(list(batched(change.repriced.items(), size, strict=False)) or [()]):
-        premiums = dict(part)
+    rows = [(LEASE, one) for one in change.repriced] + [(CLAIM, one) for one in change.erased_claims]
+    for number, part in enumerate(list(batched(rows, size, strict=False)) or [()]):
+        premiums = {one: change.repriced[one] for kind, one in part if kind == LEASE}
         shown = {one: change.driver.open_leases[one] if one in premiums else was for one, was in shown.items()}
         yield Change(
             msgspec.structs.replace(change.driver, open_leases=shown),
             repriced=premiums,
             new_claim=None if number else change.new_claim,
             withdrawn_claim="" if number else change.withdrawn_claim,
+            erased_claims=tuple(one for kind, one in part if kind == CLAIM),
         )
-    for gone in batched(change.erased_claims, size, strict=False):
-        yield Change(msgspec.structs.replace(change.driver, open_leases=shown), erased_claims=gone)
 
 
 def _lease(driver: Driver, started: LeaseStarted, tariff: Tariff) -> Lease:

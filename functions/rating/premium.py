@@ -5,6 +5,8 @@ same ledger and the same entries give the same premium whenever they are applied
 """
 
 import datetime as dt
+import functools
+from collections import Counter
 from decimal import ROUND_HALF_UP, Decimal
 
 import msgspec
@@ -12,6 +14,8 @@ import msgspec
 from functions.rating.tariff import Scale, Tariff
 
 CENT = Decimal("0.01")
+REMEMBERED_HISTORIES = 64
+"""Drivers whose standings are kept: a driver's leases are priced one after the other."""
 
 
 class PastClaim(msgspec.Struct, frozen=True):
@@ -128,10 +132,17 @@ def class_on(tariff: Tariff, history: PastHistory, date: dt.date | None) -> int:
 
 def _worst_standing(scale: Scale, history: PastHistory, lease_start: dt.date | None) -> tuple[dt.date | None, Standing]:
     # Claims after the lease began can only raise it: the years in between earn nothing.
+    later = (one for one in _standings_at_claims(scale, history) if lease_start is None or one[0] > lease_start)
     return max(
-        ((date, stand(scale, history, date)) for date in rating_dates(history, lease_start)),
-        key=lambda rated: rated[1].bonus_malus_class,
+        ((lease_start, stand(scale, history, lease_start)), *later), key=lambda rated: rated[1].bonus_malus_class
     )
+
+
+@functools.lru_cache(REMEMBERED_HISTORIES)
+def _standings_at_claims(scale: Scale, history: PastHistory) -> tuple[tuple[dt.date, Standing], ...]:
+    """Where the driver stood on the day of each claim at fault, by date: the same for all of a driver's leases."""
+    days = sorted({claim.date for claim in history.claims if claim.at_fault})
+    return tuple((day, stand(scale, history, day)) for day in days)
 
 
 def rating_dates(history: PastHistory, lease_start: dt.date | None) -> list[dt.date | None]:
@@ -157,12 +168,13 @@ def stand(scale: Scale, history: PastHistory, as_of: dt.date | None) -> Standing
     if since is None or as_of is None:
         return Standing(scale.entry_class)
     counted = [claim for claim in faults if since <= claim.date <= as_of]
+    in_year = Counter(_insurance_year(since, claim.date) for claim in counted)
     best = 0 if history.insured_since else scale.entry_class
     in_class, claim_free = scale.entry_class, 0
     path: list[InsuranceYears] = []
     for year in range(as_of.year - since.year + 1):
         begin, end = anniversary(since, year), anniversary(since, year + 1)
-        claims = sum(begin <= claim.date < end for claim in counted)
+        claims = in_year[year]
         if not claims and end > as_of:
             continue
         claim_free = 0 if claims else claim_free + 1
@@ -173,6 +185,12 @@ def stand(scale: Scale, history: PastHistory, as_of: dt.date | None) -> Standing
         path.append(InsuranceYears(begin, 1, claims, in_class, to_class, was_reset))
         in_class = to_class
     return Standing(in_class, claim_free, tuple(claim.id for claim in counted), _joined(path))
+
+
+def _insurance_year(since: dt.date, day: dt.date) -> int:
+    """The insurance year of a day: 0 is the one that begins on `since`."""
+    year = day.year - since.year
+    return year if anniversary(since, year) <= day else year - 1
 
 
 def _after_year(scale: Scale, in_class: int, claims: int, best: int) -> int:

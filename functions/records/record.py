@@ -164,7 +164,8 @@ class Record:
     async def remove_driver(self, stored: StoredDriver) -> None:
         """Delete the record of a driver. Raises ConflictError when it is no longer as it was read."""
         key = stored.driver.key
-        await self._submit(DRIVERS, [Delete(key, rows.record_key(key), stored.etag or "*")])
+        if stored.etag is not None:
+            await self._submit(DRIVERS, [Delete(key, rows.record_key(key), stored.etag)])
 
     async def car_file(self, asset_id: str) -> CarFile:
         """Everything on a car, from one query."""

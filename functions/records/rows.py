@@ -5,7 +5,8 @@ every ledger-derived row is a function of the ledger and of what the insurer ent
 """
 
 import datetime as dt
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,7 @@ from functions.leasing.car import Car, Holder, LeaseEnded, UnspentOutput
 from functions.leasing.driver import Claim, Driver, Lease, OpenLease, Profile
 from functions.leasing.terms import CarDescription, LeaseTerms
 from functions.rating.premium import PastClaim, Premium
+from functions.records.errors import DamagedError
 
 Entity = dict[str, Any]
 
@@ -22,6 +24,9 @@ RECORD = "record-"
 LEASE = "lease-"
 CLAIM = "claim-"
 TRANSACTION = "transaction-"
+PIECE_CHARACTERS = 16_000
+"""Of a text that may be longer than the 32,768 UTF-16 units of one property: it goes on in the next, as OpenLeases2."""
+SHOWN_CHARACTERS = 20
 
 
 class AppliedTransaction(msgspec.Struct, frozen=True):
@@ -31,6 +36,20 @@ class AppliedTransaction(msgspec.Struct, frozen=True):
     operation: str
     sequence: str
     owners: tuple[str, ...]
+
+
+def _read_whole[Value](read: Callable[[Mapping[str, Any]], Value]) -> Callable[[Mapping[str, Any]], Value]:
+    """The reading of a row, which raises DamagedError for one that no write of ours leaves."""
+
+    @functools.wraps(read)
+    def reading(row: Mapping[str, Any]) -> Value:
+        try:
+            return read(row)
+        except (KeyError, TypeError, ValueError, ArithmeticError, msgspec.MsgspecError) as error:
+            key = str(row.get("RowKey", ""))[:SHOWN_CHARACTERS]
+            raise DamagedError(f"row {key}… cannot be read: {type(error).__name__}") from error
+
+    return reading
 
 
 def record_key(partition: str) -> str:
@@ -54,6 +73,7 @@ def car_row(car: Car) -> Entity:
     }
 
 
+@_read_whole
 def car_from(row: Mapping[str, Any]) -> Car:
     """The car that a record describes."""
     return Car(
@@ -79,6 +99,7 @@ def transaction_row(asset_id: str, applied: AppliedTransaction) -> Entity:
     }
 
 
+@_read_whole
 def transaction_from(row: Mapping[str, Any]) -> AppliedTransaction:
     """The applied transaction that a row marks."""
     return AppliedTransaction(
@@ -105,11 +126,12 @@ def driver_row(driver: Driver) -> Entity:
         "AnnualPremium": str(driver.annual_premium),
         "Leasing": bool(driver.open_leases),
         "Flagged": driver.is_flagged,
-        "OpenLeases": _json(driver.open_leases),
-        "RatedClaims": _json(driver.claims),
+        **_pieces("OpenLeases", _json(driver.open_leases)),
+        **_pieces("RatedClaims", _json(driver.claims)),
     }
 
 
+@_read_whole
 def driver_from(row: Mapping[str, Any]) -> Driver:
     """The driver that a record describes."""
     profile = Profile(
@@ -121,8 +143,8 @@ def driver_from(row: Mapping[str, Any]) -> Driver:
     return Driver(
         key=row["PartitionKey"],
         profile=None if row["Provisional"] else profile,
-        claims=msgspec.json.decode(row["RatedClaims"], type=tuple[PastClaim, ...]),
-        open_leases=msgspec.json.decode(row["OpenLeases"], type=dict[str, OpenLease]),
+        claims=msgspec.json.decode(_whole(row, "RatedClaims"), type=tuple[PastClaim, ...]),
+        open_leases=msgspec.json.decode(_whole(row, "OpenLeases"), type=dict[str, OpenLease]),
         latest_start=_date(row["LatestStart"]),
         bonus_malus_class=row.get("BonusMalusClass"),
     )
@@ -160,6 +182,7 @@ def repriced_lease_row(driver: str, lease_id: str, premium: Premium) -> Entity:
     return {"PartitionKey": driver, "RowKey": LEASE + lease_id, **_premium(premium)}
 
 
+@_read_whole
 def lease_from(row: Mapping[str, Any]) -> Lease:
     """The lease that a row describes."""
     return Lease(
@@ -175,7 +198,7 @@ def lease_from(row: Mapping[str, Any]) -> Lease:
             annual_mileage=row.get("AnnualMileage"),
             remarks=msgspec.json.decode(row["Remarks"], type=tuple[str, ...]),
         ),
-        premium=msgspec.json.decode(row["Premium"], type=Premium),
+        premium=msgspec.json.decode(_whole(row, "Premium"), type=Premium),
         end_transaction=row["EndTransaction"],
         end_sequence=row["EndSequence"],
     )
@@ -199,6 +222,7 @@ def withdrawn_claim_row(driver: str, claim_id: str) -> Entity:
     return {"PartitionKey": driver, "RowKey": CLAIM + claim_id, "Withdrawn": True}
 
 
+@_read_whole
 def claim_from(row: Mapping[str, Any]) -> Claim:
     """The claim that a row describes."""
     return Claim(
@@ -216,7 +240,7 @@ def _end(transaction: str, sequence: str) -> Entity:
 
 
 def _premium(premium: Premium) -> Entity:
-    return {"AnnualPremium": str(premium.annual), "Premium": _json(premium)}
+    return {"AnnualPremium": str(premium.annual), **_pieces("Premium", _json(premium))}
 
 
 def _description_columns(description: CarDescription) -> Entity:
@@ -230,6 +254,26 @@ def _description_columns(description: CarDescription) -> Entity:
 
 def _description(row: Mapping[str, Any]) -> CarDescription:
     return CarDescription(row["Vin"], row["Manufacturer"], row["Model"], row["ModelYear"])
+
+
+def _pieces(name: str, text: str) -> Entity:
+    """A text as a property, and further ones where it is long. The last is never full: by that it is known.
+
+    What is merged into a row cannot take a further property out of it, that an earlier, longer text needed.
+    """
+    starts = range(0, len(text) + 1, PIECE_CHARACTERS)
+    return {
+        name if number == 1 else f"{name}{number}": text[start : start + PIECE_CHARACTERS]
+        for number, start in enumerate(starts, 1)
+    }
+
+
+def _whole(row: Mapping[str, Any], name: str) -> str:
+    """The text that stands in a property and in those in which it goes on."""
+    pieces = [str(row[name])]
+    while len(pieces[-1]) == PIECE_CHARACTERS:
+        pieces.append(str(row[f"{name}{len(pieces) + 1}"]))
+    return "".join(pieces)
 
 
 def _json(value: Any) -> str:

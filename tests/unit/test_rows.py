@@ -18,6 +18,7 @@ from functions.leasing.transactions import OutputReference
 from functions.rating.premium import InsuranceYears, LeasedCar, PastClaim, PastHistory, Premium, rate
 from functions.rating.tariff import read_tariff
 from functions.records import rows
+from functions.records.errors import DamagedError
 from functions.records.rows import AppliedTransaction
 
 FORBIDDEN = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f]")
@@ -103,7 +104,7 @@ DRIVERS = st.builds(
 def stored(row: rows.Entity) -> rows.Entity:
     """The row as Table Storage gives it back: it keeps no property without a value."""
     for name, value in row.items():
-        assert re.fullmatch("[A-Z][A-Za-z]+", name)
+        assert re.fullmatch("[A-Z][A-Za-z]+[0-9]*", name)
         assert value is None or isinstance(value, str | bool) or -(2**31) <= value < 2**31
     for key in (row["PartitionKey"], row["RowKey"]):
         assert not FORBIDDEN.search(key)
@@ -161,6 +162,37 @@ def test_what_is_merged_into_a_lease_ends_or_prices_it_and_leaves_the_rest(
     merged = rows.lease_from(stored(rows.lease_row(lease)) | end | price)
 
     assert merged == msgspec.structs.replace(lease, end_transaction=transaction, end_sequence=sequence, premium=premium)
+
+
+@pytest.mark.parametrize("characters", [0, 1, 15_999, 16_000, 16_001, 32_000, 100_000])
+def test_a_text_of_any_length_is_read_from_its_pieces(characters: int) -> None:
+    claims = (PastClaim("x" * characters, dt.date(2020, 1, 1), at_fault=True),)
+    row = stored(rows.driver_row(Driver("A", claims=claims)))
+
+    assert rows.driver_from(row).claims == claims
+    assert max(len(value) for value in row.values() if isinstance(value, str)) <= rows.PIECE_CHARACTERS
+
+
+def test_a_shorter_premium_that_is_merged_in_is_not_read_with_the_rest_of_a_longer_one() -> None:
+    for length in (0, *range(15_000, 16_200, 13)):
+        longer = msgspec.structs.replace(_lease().premium, claims_counted=("x" * 40_000,))
+        shorter = msgspec.structs.replace(_lease().premium, claims_counted=("y" * length,))
+        row = rows.lease_row(msgspec.structs.replace(_lease(), premium=longer))
+
+        merged = row | rows.repriced_lease_row("Driver", "ef" * 32, shorter)
+
+        assert rows.lease_from(stored(merged)).premium == shorter
+
+
+@pytest.mark.parametrize("odd", [{"OpenLeases": "{"}, {"RatedClaims": "[1]"}, {"LicensedSince": "soon"}, {}])
+def test_a_row_that_cannot_be_read_is_damaged_and_named(odd: dict[str, str]) -> None:
+    row = rows.driver_row(Driver("A-driver-with-a-long-key")) | odd
+    if not odd:
+        del row["Name"]
+
+    with pytest.raises(DamagedError, match="row record-A-driver-with… cannot be read") as damaged:
+        rows.driver_from(row)
+    assert "long-key" not in str(damaged.value)
 
 
 @settings(max_examples=60)
