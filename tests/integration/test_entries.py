@@ -390,6 +390,7 @@ def test_whatever_is_entered_and_whatever_breaks_the_record_is_true_to_its_rows(
                     pass
                 break
             await desk.file()
+        desk.wire.before, desk.wire.after = {}, {}
         await desk.entries.enter_profile(desk.key, PROFILE)
         file = await desk.file()
         driver = file.stored.driver
