@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.core.exceptions import ResourceModifiedError, ServiceRequestError, ServiceResponseError
-from azure.data.tables import TableServiceClient
+from azure.core.exceptions import (
+    HttpResponseError,
+    ResourceModifiedError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+from azure.data.tables import TableServiceClient, UpdateMode
 
 from functions.conflicts import ATTEMPTS
 from functions.leasing.driver import Change, Driver
 from functions.leasing.outcomes import Outcome
 from functions.rating.tariff import read_tariff
 from functions.recording import Recording
-from functions.records.changeset import Operation
-from functions.records.errors import RefusedError
+from functions.records.changeset import Operation, keys
+from functions.records.errors import RefusedError, UnavailableError
 from functions.records.record import Record, open_record
 from functions.records.wire import Wire
 from functions.settings import read_settings
@@ -26,11 +31,13 @@ from local.scenario import JsonObject, key_pair
 from tests.unit.ledger_writing import (
     ANN,
     BOB,
+    CAT,
     LESSOR,
     LESSORS,
     create,
     event,
     output,
+    share,
     threshold,
     transfer,
     with_outputs,
@@ -76,6 +83,7 @@ class CountingWire(Wire):
         self.read: list[tuple[str, str, str]] = []
         self.written: list[tuple[str, int]] = []
         self._faults = faults
+        self.busy = ""
 
     async def get(self, table: str, partition: str, row: str) -> tuple[dict[str, Any], str] | None:
         """Read, and remember it."""
@@ -86,6 +94,8 @@ class CountingWire(Wire):
         """Write, remember it, and then raise the next fault."""
         self.written.append((table, len(operations)))
         fault = next(self._faults)
+        if keys(operations[0])[0] == self.busy:
+            raise ResourceModifiedError("changed")
         if isinstance(fault, ResourceModifiedError):
             raise fault
         etags = await super().submit(table, operations)
@@ -95,13 +105,14 @@ class CountingWire(Wire):
 
 
 def watched(
-    tables: str, bodies: Sequence[JsonObject], faults: Iterable[Exception | None] = ()
+    tables: str, bodies: Sequence[JsonObject], faults: Iterable[Exception | None] = (), busy: str = ""
 ) -> tuple[list[Outcome], CountingWire]:
-    """The outcomes of one batch in emptied tables, and what was asked of them."""
+    """The outcomes of one batch, and what was asked of the tables; another writer is always at the partition `busy`."""
 
     async def play() -> tuple[list[Outcome], CountingWire]:
         service = open_record(read_settings(settings(tables)))._service
         wire = CountingWire(service.url, service.credential, chain(faults, repeat(None)))
+        wire.busy = busy
         record = Record(service, wire)
         try:
             events = [event(body, f"{height:012d}-000000") for height, body in enumerate(bodies, 1)]
@@ -184,6 +195,140 @@ def test_a_driver_who_is_written_by_others_every_time_fails_the_car_alone(tmp_pa
 
     assert outcomes == [Outcome.APPLIED, Outcome.FAILED, Outcome.FAILED]
     assert Counter(table for table, _ in wire.written) == {"Drivers": ATTEMPTS, "Cars": 1}
+
+
+def outage() -> HttpResponseError:
+    """What the SDK raises when Table Storage has no time for us."""
+    error = HttpResponseError("busy")
+    error.status_code = 503
+    return error
+
+
+@pytest.mark.parametrize("good_writes", [0, 1], ids=["at the driver", "at the car"])
+def test_an_outage_is_raised_and_blames_no_car(tmp_path: Path, good_writes: int) -> None:
+    registered = create()
+    with azurite(tmp_path / "azurite.log") as tables:
+        watched(tables, [registered])
+        with pytest.raises(UnavailableError):
+            watched(tables, [transfer(registered, ANN)], [*repeat(None, good_writes), outage()])
+        outcomes, _ = watched(tables, [registered, transfer(registered, ANN)])
+
+    # At the car the write was done, and its answer lost.
+    assert outcomes == [Outcome.DUPLICATE, (Outcome.APPLIED, Outcome.DUPLICATE)[good_writes]]
+
+
+def divided(rounds_of_ann: int) -> list[JsonObject]:
+    """A car in two shares: one goes to and fro between Ann and the lessor, and then the other goes to Bob."""
+    registered = create(share(LESSOR), share(LESSOR))
+    bodies, last = [registered], registered
+    for number in range(rounds_of_ann):
+        last = transfer([(last, 0)], ANN if number % 2 == 0 else LESSOR, metadata={"number": number})
+        bodies.append(last)
+    return [*bodies, transfer([(registered, 1)], BOB)]
+
+
+@pytest.mark.parametrize("number", [1, 120], ids=["in one write", "in a later write"])
+def test_nothing_of_a_car_is_applied_past_what_failed_not_even_on_another_branch(tmp_path: Path, number: int) -> None:
+    bodies = divided(number)
+    with azurite(tmp_path / "azurite.log") as tables:
+        watched(tables, bodies[:1])
+        outcomes, _ = watched(tables, bodies[1:], busy=ANN.public_key)
+        with TableServiceClient.from_connection_string(tables) as service:
+            marks = [row for row in service.get_table_client("Cars").list_entities() if row["RowKey"][0] == "t"]
+
+    assert set(outcomes) == {Outcome.FAILED}
+    assert len(marks) == 1
+
+
+def test_nothing_of_a_car_is_applied_past_what_does_not_fit(tmp_path: Path) -> None:
+    crowd = [key_pair(f"one of many {number}") for number in range(250)]
+    groups = [threshold(50, *crowd[start : start + 50]) for start in range(0, 250, 50)]
+    registered = create(share(LESSOR), share(LESSOR))
+    crowded = with_outputs(registered, output(threshold(5, *groups), *crowd))
+    with azurite(tmp_path / "azurite.log") as tables:
+        outcomes, _ = watched(tables, [registered, crowded, transfer([(registered, 1)], BOB)])
+
+    assert outcomes == [Outcome.APPLIED, Outcome.FAILED, Outcome.FAILED]
+
+
+def test_a_car_that_is_always_busy_fails_with_all_its_events_however_many(tmp_path: Path) -> None:
+    bodies = rounds(cars=1, transfers=120)
+    with azurite(tmp_path / "azurite.log") as tables:
+        outcomes, _ = watched(tables, bodies, busy=bodies[0]["id"])
+
+    assert outcomes == [Outcome.FAILED] * 121
+
+
+def test_what_stands_twice_in_a_batch_is_applied_once(tmp_path: Path) -> None:
+    registered = create()
+    leased = transfer(registered, ANN)
+    with azurite(tmp_path / "azurite.log") as tables:
+        outcomes, _ = watched(tables, [registered, registered, leased, transfer(leased, BOB), leased, registered])
+
+    assert outcomes == [
+        Outcome.APPLIED,
+        Outcome.DUPLICATE,
+        Outcome.APPLIED,
+        Outcome.APPLIED,
+        Outcome.DUPLICATE,
+        Outcome.DUPLICATE,
+    ]
+
+
+def test_nothing_is_called_a_duplicate_of_what_could_not_be_written(tmp_path: Path) -> None:
+    registered = create()
+    leased = transfer(registered, ANN)
+    with azurite(tmp_path / "azurite.log") as tables:
+        outcomes, _ = watched(tables, [leased, registered, leased, leased], repeat(ResourceModifiedError("changed")))
+
+    assert outcomes == [Outcome.FAILED] * 4
+
+
+def test_tables_that_were_deleted_under_the_app_are_made_again(tmp_path: Path) -> None:
+    async def play(tables: str) -> list[Outcome]:
+        record = open_record(read_settings(settings(tables)))
+        recording = Recording(record, LESSORS, TARIFF)
+        try:
+            await recording.apply([event(create())])
+            with TableServiceClient.from_connection_string(tables) as service:
+                service.delete_table("Cars")
+            with pytest.raises(UnavailableError):
+                await recording.apply([event(create())])
+            return [one.outcome for one in await recording.apply([event(create())])]
+        finally:
+            await record.close()
+
+    with azurite(tmp_path / "azurite.log") as tables:
+        assert asyncio.run(play(tables)) == [Outcome.APPLIED]
+
+
+@pytest.mark.parametrize(("table", "column"), [("Cars", "Holders"), ("Drivers", "OpenLeases")])
+def test_a_row_that_cannot_be_read_fails_its_car_alone(tmp_path: Path, table: str, column: str) -> None:
+    damaged, healthy = create(metadata={"car": 1}), create(metadata={"car": 2})
+    leased = transfer(damaged, ANN)
+    with azurite(tmp_path / "azurite.log") as tables:
+        watched(tables, [damaged, healthy, leased])
+        with TableServiceClient.from_connection_string(tables) as service:
+            rows = service.get_table_client(table)
+            row = next(one for one in rows.list_entities() if column in one and one["PartitionKey"] != healthy["id"])
+            rows.update_entity({**row, column: "{"}, mode=UpdateMode.REPLACE)
+        outcomes, _ = watched(tables, [transfer(leased, CAT), transfer(healthy, BOB)])
+
+    assert outcomes == [Outcome.FAILED, Outcome.APPLIED]
+
+
+def test_a_lease_that_the_drivers_record_does_not_show_cannot_end(tmp_path: Path) -> None:
+    registered = create()
+    leased = transfer(registered, ANN)
+    with azurite(tmp_path / "azurite.log") as tables:
+        watched(tables, [registered, leased])
+        with TableServiceClient.from_connection_string(tables) as service:
+            rows = service.get_table_client("Drivers")
+            row = next(one for one in rows.list_entities() if "OpenLeases" in one)
+            rows.update_entity({**row, "OpenLeases": "{}"}, mode=UpdateMode.REPLACE)
+        outcomes, _ = watched(tables, [transfer(leased, BOB)])
+
+    assert outcomes == [Outcome.FAILED]
 
 
 def test_a_request_that_table_storage_refuses_is_not_taken_for_an_outage(tables: str) -> None:

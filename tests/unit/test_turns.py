@@ -100,3 +100,23 @@ def test_who_gives_up_does_not_keep_the_others_from_being_written() -> None:
 
     asyncio.run(play())
     assert store.turns == [("a", [1, 2]), ("a", [3])]
+
+
+def test_a_write_that_is_cancelled_leaves_nobody_waiting_and_the_thing_free() -> None:
+    cancelled: list[Exception | None] = [None]
+
+    async def write(key: str, parts: Sequence[int]) -> None:
+        await asyncio.sleep(0)
+        if cancelled:
+            cancelled.pop()
+            raise asyncio.CancelledError
+
+    async def play() -> list[BaseException | None]:
+        turns: Turns[int] = Turns(write, 1, outage=OutageError)
+        first = await asyncio.wait_for(
+            asyncio.gather(*(turns.write("a", [one]) for one in (1, 2)), return_exceptions=True), timeout=5
+        )
+        await asyncio.wait_for(turns.write("a", [3]), timeout=5)
+        return first
+
+    assert [type(one) for one in asyncio.run(play())] == [asyncio.CancelledError] * 2
