@@ -77,8 +77,13 @@ class Turns[Part]:
             raise
         except Exception as error:  # noqa: BLE001  whoever waits for it gets it
             if len(turn) > 1 and not isinstance(error, self._outage):
-                for one in turn:
-                    await self._write_for(key, [one])
+                try:
+                    for one in turn:
+                        await self._write_for(key, [one])
+                finally:
+                    # Should one of them be cancelled from inside, the rest must not wait for ever.
+                    for one in turn:
+                        one.written.cancel()
                 return
             outcome: Exception | None = error
         else:

@@ -120,3 +120,32 @@ def test_a_write_that_is_cancelled_leaves_nobody_waiting_and_the_thing_free() ->
         return first
 
     assert [type(one) for one in asyncio.run(play())] == [asyncio.CancelledError] * 2
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3], ids=["in turns", "the first two together", "all together"])
+def test_whoever_waits_for_a_write_that_is_cancelled_gets_an_error(at_once: int) -> None:
+    async def write(key: str, parts: Sequence[int]) -> None:
+        await asyncio.sleep(0)
+        raise asyncio.CancelledError
+
+    async def play() -> list[BaseException | None]:
+        turns: Turns[int] = Turns(write, at_once, outage=OutageError)
+        waiting = asyncio.gather(*(turns.write("a", [one]) for one in (1, 2, 3)), return_exceptions=True)
+        return await asyncio.wait_for(waiting, timeout=5)
+
+    assert [type(one) for one in asyncio.run(play())] == [asyncio.CancelledError] * 3
+
+
+def test_a_cancelled_write_of_one_leaves_none_of_those_waiting_who_failed_together() -> None:
+    async def write(key: str, parts: Sequence[int]) -> None:
+        await asyncio.sleep(0)
+        if len(parts) > 1:
+            raise ValueError("one of them is odd")
+        raise asyncio.CancelledError
+
+    async def play() -> list[BaseException | None]:
+        turns: Turns[int] = Turns(write, AT_ONCE, outage=OutageError)
+        waiting = asyncio.gather(*(turns.write("a", [one]) for one in (1, 2, 3)), return_exceptions=True)
+        return await asyncio.wait_for(waiting, timeout=2)
+
+    assert [type(one) for one in asyncio.run(play())] == [asyncio.CancelledError] * 3
