@@ -10,7 +10,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,6 +19,7 @@ import requests
 from bigchaindb_driver.crypto import CryptoKeypair
 from bigchaindb_driver.offchain import fulfill_transaction, prepare_transaction
 
+from benchmarks.command import Say
 from local.scenario import car, key_pair, lease, spending
 
 LESSOR = key_pair("the lessor")
@@ -37,7 +38,6 @@ POSTERS = 4
 TIMEOUT_S = 60.0
 
 Json = dict[str, Any]
-Say = Callable[[str], None]
 
 
 class HistoryError(RuntimeError):

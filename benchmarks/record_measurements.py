@@ -11,6 +11,7 @@ from itertools import pairwise
 import msgspec
 
 from benchmarks.bare_tables import Part
+from benchmarks.command import Say
 from benchmarks.history import LESSOR
 from benchmarks.leases import History, all_different, dealt, first_leases, hot_keys, in_turn
 from benchmarks.record_parts import Stack
@@ -28,7 +29,6 @@ WARM_UP_EVENTS = 400
 WARM_UP_SIZE = 10
 
 Values = dict[str, float]
-Say = Callable[[str], None]
 
 
 class WrongRowsError(RuntimeError):

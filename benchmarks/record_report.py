@@ -9,8 +9,8 @@ import msgspec
 from benchmarks.codec import GET, SIZES
 from benchmarks.figures import Figure, Goal
 from benchmarks.leases import HOT_CARS, HOT_DRIVERS
-from benchmarks.machine import machine, row
 from benchmarks.record_measurements import COLD, CONCURRENCIES, FIRST, HOT, LANES, LARGE, Cell, Scale
+from benchmarks.sections import goals, head, machine, row
 
 PACKAGES = ("aiohttp", "azure-data-tables", "azure-functions-runtime", "msgspec", "PyNaCl", "uvicorn")
 NAMES = {COLD: "All different", HOT: "Hot keys", FIRST: "First leases"}
@@ -80,7 +80,14 @@ def write_report(run: Run) -> str:
     tables = [line for history in NAMES for line in _history(run, history)]
     return (
         "\n".join(
-            [*_head(run), *_goals(run), *tables, *_codec(run), *_method(run), *machine(run.load, PACKAGES, "functions")]
+            [
+                *_head(run),
+                *goals(_goals(run)),
+                *tables,
+                *_codec(run),
+                *_method(run),
+                *machine(run.load, PACKAGES, "functions"),
+            ]
         )
         + "\n"
     )
@@ -100,27 +107,15 @@ def goals_of(values: Mapping[str, Sequence[float]]) -> list[Figure]:
 
 
 def _head(run: Run) -> Iterator[str]:
-    kind = "A quick run, which is no basis for claims" if run.is_quick else "A full run"
-    yield "# How fast the record is written"
-    yield ""
-    yield f"{kind}, written by `python -m benchmarks.record{' --quick' if run.is_quick else ''}`."
-    yield f"{run.scale.repetitions} repetitions, interleaved; {run.minutes:.0f} minutes."
-    yield ""
+    command = f"python -m benchmarks.record{' --quick' if run.is_quick else ''}"
+    return head("How fast the record is written", command, run.scale.repetitions, run.minutes)
 
 
-def _goals(run: Run) -> Iterator[str]:
-    yield "## Goals"
-    yield ""
-    yield "A goal is reached when every repetition reached it, and missed when every one missed it. Where some did and"
-    yield "some did not, the noise hides the answer: too noisy."
-    yield ""
-    yield "| what | goal | median | least | most | |"
-    yield "|---|---|---|---|---|---|"
+def _goals(run: Run) -> Iterator[list[str]]:
     for figure in goals_of(run.values):
         if figure.goal:
             numbers = [f"{one:.2f}" for one in (figure.median, min(figure.values), max(figure.values))]
-            yield row([figure.name, f"at least {figure.goal.bound:.2f} x", *numbers, f"**{figure.verdict}**"])
-    yield ""
+            yield [figure.name, f"at least {figure.goal.bound:.2f} x", *numbers, f"**{figure.verdict}**"]
 
 
 def _history(run: Run, history: str) -> Iterator[str]:

@@ -4,14 +4,8 @@ The report goes to standard output too, and progress to standard error. Exit cod
 whatever came of the goals; 1 when a part did not come up or did not get there, and when it was stopped.
 """
 
-import argparse
-import os
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +13,7 @@ from pathlib import Path
 import requests
 
 from benchmarks import measurements
+from benchmarks.command import Say, measured, options, publish
 from benchmarks.history import BLOCK_TIME_S, HistoryError, commit_history
 from benchmarks.measurements import FULL, QUICK, Scale, Values
 from benchmarks.parts import Bench, Ledger, bench
@@ -28,7 +23,8 @@ from local.processes import ProcessError
 
 REPORT = Path(__file__).parent / "relay.md"
 
-Say = Callable[[str], None]
+FAULTS = (ProcessError, HistoryError, requests.RequestException, subprocess.SubprocessError)
+"""What a measurement may fail by."""
 
 
 def measure(
@@ -68,30 +64,15 @@ def _steps(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.relay", description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="few and short repetitions, no basis for claims")
+    parser = options("benchmarks.relay", __doc__)
     parser.add_argument("--million", action="store_true", help="read memory up to a million events, too")
     asked = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    scale, load, began = QUICK if asked.quick else FULL, os.getloadavg()[0], time.monotonic()
-
-    def say(line: str) -> None:
-        print(f"{time.monotonic() - began:6.0f} s  {line}", file=sys.stderr, flush=True)
-
-    folder = Path(tempfile.mkdtemp(prefix="leasehook-bench-"))
-    try:
-        values, million = measure(folder, scale, say, to_a_million=asked.million)
-    except (ProcessError, HistoryError, requests.RequestException, subprocess.SubprocessError) as error:
-        print(f"the measurement failed: {error}\nlogs are in {folder}", file=sys.stderr)
+    scale = QUICK if asked.quick else FULL
+    found = measured(lambda folder, say: measure(folder, scale, say, to_a_million=asked.million), FAULTS)
+    if found is None:
         return 1
-    except KeyboardInterrupt:
-        shutil.rmtree(folder)
-        print("stopped", file=sys.stderr)
-        return 1
-    shutil.rmtree(folder)
-    report = write_report(Run(scale, asked.quick, values, million, load, (time.monotonic() - began) / 60))
-    REPORT.write_text(report, encoding="utf-8")
-    print(report)
+    values, million = found.values
+    publish(write_report(Run(scale, asked.quick, values, million, found.load, found.minutes)), REPORT)
     return 0
 
 

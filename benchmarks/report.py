@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from benchmarks.figures import Figure, Goal
-from benchmarks.machine import machine, row
 from benchmarks.measurements import (
     BLOCK_EVENTS,
     BLOCKS_PER_S,
@@ -19,6 +18,7 @@ from benchmarks.measurements import (
     WARM_UP_S,
     Scale,
 )
+from benchmarks.sections import goals, head, machine, row
 
 PACKAGES = (
     "aiohttp",
@@ -114,7 +114,7 @@ def write_report(run: Run) -> str:
         "\n".join(
             [
                 *_head(run),
-                *_goals(run),
+                *goals(_goals(run)),
                 *_figures(run),
                 *_million(run),
                 *_method(run),
@@ -131,28 +131,14 @@ def figures_of(values: Mapping[str, Sequence[float]]) -> list[Figure]:
 
 
 def _head(run: Run) -> Iterator[str]:
-    kind = "A quick run, which is no basis for claims" if run.is_quick else "A full run"
-    yield "# What the relay can do"
-    yield ""
     options = f"{' --quick' if run.is_quick else ''}{' --million' if run.million else ''}"
-    yield f"{kind}, written by `python -m benchmarks.relay{options}`."
-    yield f"{run.scale.repetitions} repetitions, interleaved; {run.minutes:.0f} minutes."
-    yield ""
+    return head("What the relay can do", f"python -m benchmarks.relay{options}", run.scale.repetitions, run.minutes)
 
 
-def _goals(run: Run) -> Iterator[str]:
-    yield "## Goals"
-    yield ""
-    yield "A goal is reached when every repetition reached it, and missed when every one missed it. Where some did and"
-    yield "some did not, the noise hides the answer: too noisy."
-    yield ""
-    yield "| what | goal | median | least | most | |"
-    yield "|---|---|---|---|---|---|"
+def _goals(run: Run) -> Iterator[list[str]]:
     for figure in figures_of(run.values):
         if figure.goal:
-            cells = [figure.name, _goal(figure.goal, figure.unit), *_numbers(figure), f"**{figure.verdict}**"]
-            yield row(cells)
-    yield ""
+            yield [figure.name, _goal(figure.goal, figure.unit), *_numbers(figure), f"**{figure.verdict}**"]
 
 
 def _figures(run: Run) -> Iterator[str]:

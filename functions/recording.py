@@ -26,11 +26,12 @@ from functions.records.errors import (
     RowTooLargeError,
     UnavailableError,
 )
+from functions.records.guard import MAX_OPERATIONS
 from functions.records.record import Record, StoredCar
 from functions.records.rows import AppliedTransaction
 from functions.turns import Turns
 
-EVENTS_PER_WRITE = 99
+EVENTS_PER_WRITE = MAX_OPERATIONS - 1
 """Events of one car, or effects on one driver, written together: each is at most one row beside the record's."""
 
 AFTER_FAILURE = Decision(Outcome.FAILED, "an earlier transaction of this car failed")
@@ -121,7 +122,7 @@ class Recording:
             )
         plan = _Plan(stored, events, [], [], stored.car)
         for event in events:
-            if any(decision.outcome is Outcome.FAILED for decision in plan.decisions):
+            if plan.decisions and plan.decisions[-1].outcome is Outcome.FAILED:
                 # Of a divided car another branch could go on; but a car's transactions are applied in their order.
                 plan.decisions.append(AFTER_FAILURE)
                 continue

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 import base58
 import msgspec
 
+from functions.leasing.conditions import MAX_KEY_TEXT
+
 LEDGER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 MAX_SHOWN = 60
-MAX_KEY_CHARACTERS = 44
-"""Of 32 bytes in base58. Decoding takes time that grows with the square of the length."""
 MAX_WEBHOOK_SECRETS = 2
 SIGNING_PREFIX = "whsec_"
 SIGNING_KEY_BYTES = range(24, 65)
@@ -165,7 +165,7 @@ def _is_signing_secret(text: str) -> bool:
 
 def is_public_key(text: str) -> bool:
     """Whether `text` is an Ed25519 public key in base58, written in the one way there is."""
-    if len(text) > MAX_KEY_CHARACTERS:
+    if len(text) > MAX_KEY_TEXT:
         return False
     try:
         key = base58.b58decode(text)

@@ -50,13 +50,15 @@ class Turns[Part]:
     async def _work_off(self, key: str) -> None:
         """Write until nobody waits."""
         queue = self._queues[key]
+        turn: list[_Waiting[Part]] = []
         try:
             while queue:
-                await self._write_for(key, self._next_turn(queue))
+                turn = self._next_turn(queue)
+                await self._write_for(key, turn)
         finally:
-            # Whatever ends this, as the end of the process does, nobody waits for ever.
+            # Whatever ends this, as a cancellation or the end of the process does, nobody waits for ever.
             del self._queues[key]
-            for left in queue:
+            for left in (*turn, *queue):
                 left.written.cancel()
 
     def _next_turn(self, queue: list[_Waiting[Part]]) -> list[_Waiting[Part]]:
@@ -71,19 +73,10 @@ class Turns[Part]:
     async def _write_for(self, key: str, turn: Sequence[_Waiting[Part]]) -> None:
         try:
             await self._write(key, [part for one in turn for part in one.parts])
-        except asyncio.CancelledError:
-            for one in turn:
-                one.written.cancel()
-            raise
         except Exception as error:  # noqa: BLE001  whoever waits for it gets it
             if len(turn) > 1 and not isinstance(error, self._outage):
-                try:
-                    for one in turn:
-                        await self._write_for(key, [one])
-                finally:
-                    # Should one of them be cancelled from inside, the rest must not wait for ever.
-                    for one in turn:
-                        one.written.cancel()
+                for one in turn:
+                    await self._write_for(key, [one])
                 return
             outcome: Exception | None = error
         else:

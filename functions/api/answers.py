@@ -8,12 +8,12 @@ import azure.functions as func
 import msgspec
 
 from functions.api.nesting import depth
+from functions.wording import shortened
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 MAX_DEPTH = 250
 """Levels of nested JSON: a transaction with the deepest conditions that are read takes about 200."""
-MAX_FAULT = 200
 MAX_ENTRY_BYTES = 65_536
 """Bytes of the body of an entry by the insurer."""
 
@@ -65,10 +65,15 @@ def decoded[T](body: bytes, kind: type[T]) -> T:
     nested = depth(body)
     if nested > MAX_DEPTH:
         raise RequestError(HTTPStatus.BAD_REQUEST, f"the body is nested {nested} deep; at most {MAX_DEPTH} are taken")
+    return parsed(body, kind)
+
+
+def parsed[T](body: bytes, kind: type[T]) -> T:
+    """The same of a body whose depth was checked. Raises RequestError 400 naming the place of the fault."""
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise RequestError(HTTPStatus.BAD_REQUEST, _shortened(str(error))) from error
+        raise RequestError(HTTPStatus.BAD_REQUEST, shortened(str(error))) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RequestError(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from error
 
@@ -90,10 +95,4 @@ def query[T](req: func.HttpRequest, kind: type[T]) -> T:
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise RequestError(HTTPStatus.BAD_REQUEST, f"query: {_shortened(str(error))}") from error
-
-
-def _shortened(fault: str) -> str:
-    """A fault without its middle where it is long: it begins with what is wrong and ends with the place."""
-    half = MAX_FAULT // 2
-    return fault if len(fault) <= MAX_FAULT else f"{fault[:half]} ... {fault[-half:]}"
+        raise RequestError(HTTPStatus.BAD_REQUEST, f"query: {shortened(str(error))}") from error

@@ -8,7 +8,7 @@ import msgspec
 
 from functions.api import conditions
 from functions.api.answers import RequestError, entry
-from functions.api.drivers import ENTRY_PROBLEMS, DriverView, driver_answer
+from functions.api.drivers import DELETION_PROBLEMS, ENTRY_PROBLEMS, DriverView, driver_answer
 from functions.api.operations import Operation, Served, json_body
 from functions.api.routes import Parts, answering, driver_key
 from functions.api.texts import Amount, ClaimId, Day, Text, check_days
@@ -82,10 +82,5 @@ WITHDRAW_CLAIM = Operation(
     summary="Withdraw a claim: it counts for nothing from now on, and stays on file; open leases are priced anew",
     headers=("If-Match",),
     answers={HTTPStatus.OK: json_body("the driver as they are now", DriverView, etag=True)},
-    problems=(
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.NOT_FOUND,
-        HTTPStatus.CONFLICT,
-        HTTPStatus.PRECONDITION_FAILED,
-    ),
+    problems=DELETION_PROBLEMS,
 )

@@ -214,6 +214,13 @@ ENTRY_PROBLEMS = (
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 )
 """What may be wrong with an entry, or stand in its way."""
+DELETION_PROBLEMS = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.PRECONDITION_FAILED,
+)
+"""What may be wrong with taking an entry back, or stand in its way."""
 
 LIST_DRIVERS = Operation(
     name="drivers",
@@ -249,10 +256,5 @@ ERASE_DRIVER = Operation(
     summary="Erase all that the insurer entered about a driver; what the ledger says stays",
     headers=("If-Match",),
     answers={HTTPStatus.NO_CONTENT: Answer("nothing that the insurer entered is left")},
-    problems=(
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.NOT_FOUND,
-        HTTPStatus.CONFLICT,
-        HTTPStatus.PRECONDITION_FAILED,
-    ),
+    problems=DELETION_PROBLEMS,
 )

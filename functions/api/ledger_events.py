@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import azure.functions as func
 import msgspec
 
-from functions.api.answers import RequestError, check_size, decoded, json_answer
+from functions.api.answers import RequestError, check_size, decoded, json_answer, parsed
 from functions.api.operations import Operation, Served, json_body
 from functions.api.routes import Parts, answering
 from functions.api.signatures import check_signature
@@ -96,7 +96,7 @@ def read_batch(content_type: str, body: bytes) -> list[CloudEvent]:
         raise RequestError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the batch has {number} events; at most {MAX_EVENTS} are taken"
         )
-    events = decoded(body, list[CloudEvent])
+    events = parsed(body, list[CloudEvent])
     for index, event in enumerate(events):
         if not event.id:
             raise RequestError(HTTPStatus.BAD_REQUEST, f"an event has no id - at `$[{index}].id`")

@@ -201,8 +201,11 @@ def erase(driver: Driver, leases: Collection[Lease], claims: Collection[Claim], 
     """
     blank = msgspec.structs.replace(driver, profile=None, claims=())
     change = reprice(blank, {lease.transaction: lease for lease in leases if lease.is_open}, tariff)
-    ended = [lease for lease in leases if not lease.is_open]
-    nameless = {lease.transaction: _nameless(lease) for lease in ended if _nameless(lease) != lease.premium}
+    nameless = {
+        lease.transaction: premium
+        for lease in leases
+        if not lease.is_open and (premium := _nameless(lease)) != lease.premium
+    }
     return msgspec.structs.replace(
         change, repriced=change.repriced | nameless, erased_claims=tuple(claim.id for claim in claims)
     )

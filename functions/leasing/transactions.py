@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 import rapidjson
 
+from functions.wording import shortened
+
 CREATE = "CREATE"
 TRANSFER = "TRANSFER"
 MAX_AMOUNT = 9 * 10**18
 """The most shares of an asset that BigchainDB takes."""
 MAX_INDEX = 2**31
-MAX_REASON = 200
 """Characters of a fault that are told: the name of an unknown part may be as long as the transaction."""
 HASH = re.compile("[0-9a-f]{64}")
 
@@ -82,7 +83,7 @@ def parse(body: dict[str, Any]) -> Transaction:
     try:
         transaction = msgspec.convert(body, Transaction)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise MalformedTransactionError(f"not a transaction: {_shortened(str(error))}") from error
+        raise MalformedTransactionError(f"not a transaction: {shortened(str(error))}") from error
     if transaction.operation == TRANSFER:
         asset = transaction.asset.get("id")
         if not (isinstance(asset, str) and HASH.fullmatch(asset)):
@@ -110,9 +111,3 @@ def canonical(body: dict[str, Any]) -> bytes:
     """
     text: str = rapidjson.dumps(body, ensure_ascii=False, sort_keys=True)
     return text.encode()
-
-
-def _shortened(reason: str) -> str:
-    """A reason without its middle where it is long: it begins with the fault and ends with the place."""
-    half = MAX_REASON // 2
-    return reason if len(reason) <= MAX_REASON else f"{reason[:half]} ... {reason[-half:]}"

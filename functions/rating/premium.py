@@ -131,6 +131,10 @@ def class_on(tariff: Tariff, history: PastHistory, date: dt.date | None) -> int:
 
 
 def _worst_standing(scale: Scale, history: PastHistory, lease_start: dt.date | None) -> tuple[dt.date | None, Standing]:
+    """The worst of the lease's first day and of the days of later claims at fault, and which of them it is.
+
+    Where the first day is unknown (None, when the driver stands as they entered), of all claims at fault.
+    """
     # Claims after the lease began can only raise it: the years in between earn nothing.
     later = (one for one in _standings_at_claims(scale, history) if lease_start is None or one[0] > lease_start)
     return max(
@@ -143,16 +147,6 @@ def _standings_at_claims(scale: Scale, history: PastHistory) -> tuple[tuple[dt.d
     """Where the driver stood on the day of each claim at fault, by date: the same for all of a driver's leases."""
     days = sorted({claim.date for claim in history.claims if claim.at_fault})
     return tuple((day, stand(scale, history, day)) for day in days)
-
-
-def rating_dates(history: PastHistory, lease_start: dt.date | None) -> list[dt.date | None]:
-    """The dates as of which a lease is looked at: its first day, and those of later claims at fault.
-
-    Where the first day is unknown, None (the driver stands as they entered) and the dates of all claims at fault.
-    """
-    claims = sorted(claim.date for claim in history.claims if claim.at_fault)
-    later = [date for date in claims if lease_start is None or date > lease_start]
-    return [lease_start, *later]
 
 
 def stand(scale: Scale, history: PastHistory, as_of: dt.date | None) -> Standing:

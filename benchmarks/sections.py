@@ -1,4 +1,4 @@
-"""What a report says about where it was made: the machine, the packages and the commit. And how it writes a row."""
+"""The sections that every report has: its head, the goals, and the machine it was made on. And a table's row."""
 
 import datetime as dt
 import importlib.metadata
@@ -6,12 +6,35 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from local.processes import ROOT
 
 UNKNOWN = "unknown"
+
+
+def head(title: str, command: str, repetitions: int, minutes: float) -> Iterator[str]:
+    """The lines of the first section. `command` is what the report was made by, with its options."""
+    kind = "A quick run, which is no basis for claims" if "--quick" in command else "A full run"
+    yield f"# {title}"
+    yield ""
+    yield f"{kind}, written by `{command}`."
+    yield f"{repetitions} repetitions, interleaved; {minutes:.0f} minutes."
+    yield ""
+
+
+def goals(rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The lines of the section on the goals: what, goal, median, least, most and verdict of each."""
+    yield "## Goals"
+    yield ""
+    yield "A goal is reached when every repetition reached it, and missed when every one missed it. Where some did and"
+    yield "some did not, the noise hides the answer: too noisy."
+    yield ""
+    yield "| what | goal | median | least | most | |"
+    yield "|---|---|---|---|---|---|"
+    yield from map(row, rows)
+    yield ""
 
 
 def machine(load: float, packages: Sequence[str], folder: str) -> Iterator[str]:
