@@ -8,19 +8,16 @@ the server refuses a transaction whose predecessor is not committed. How fast th
 import argparse
 import random
 import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import requests
 from bigchaindb_driver.crypto import CryptoKeypair
 from bigchaindb_driver.offchain import fulfill_transaction, prepare_transaction
 
 from benchmarks.command import Say
 from local.scenario import car, key_pair, lease, spending
+from local.writer import Writer
 
 LESSOR = key_pair("the lessor")
 WAVE = 1000
@@ -34,14 +31,8 @@ CARS_PER_HOT_CAR = 50
 DRIVERS = 500
 RETURNED = 0.3
 """The part of moves by which a driver gives a car back."""
-POSTERS = 4
-TIMEOUT_S = 60.0
 
 Json = dict[str, Any]
-
-
-class HistoryError(RuntimeError):
-    """The ledger refused a transaction, or does not commit what it took."""
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -71,7 +62,7 @@ def plan(transactions: int, seed: int) -> tuple[int, list[list[Move]]]:
 def commit_history(url: str, transactions: int, say: Say, seed: int = 1) -> None:
     """Commit a history of so many transactions to the ledger at `url`; `say` is told how far it is.
 
-    Returns when all of it is in blocks. Raises HistoryError.
+    Returns when all of it is in blocks. Raises LedgerRefusedError.
     """
     cars, waves = plan(transactions, seed)
     writer = Writer(url)
@@ -81,52 +72,6 @@ def commit_history(url: str, transactions: int, say: Say, seed: int = 1) -> None
         for move, moved in zip(wave, writer.commit(_transfer(last[move.car], move) for move in wave), strict=True):
             last[move.car] = moved
     say(f"history: {writer.committed} of {transactions} transactions")
-
-
-class Writer:
-    """Sends signed transactions from a few threads, and waits until blocks hold them."""
-
-    def __init__(self, url: str) -> None:
-        self.committed = 0
-        self._api = f"{url}/api/v1"
-        self._kept = threading.local()
-        self._height = 0
-
-    def commit(self, signed: Iterator[Json]) -> list[Json]:
-        """Send these transactions, each as soon as it is signed, and return them once they are committed."""
-        with ThreadPoolExecutor(POSTERS) as posters:
-            sent = [(one, posters.submit(self.send, one)) for one in signed]
-            for _, answer in sent:
-                answer.result()
-        self._await(len(sent))
-        return [one for one, _ in sent]
-
-    def send(self, signed: Json) -> None:
-        """Send one signed transaction; it is not waited for. Raises HistoryError when it is refused."""
-        answer = self._session().post(f"{self._api}/transactions?mode=async", json=signed, timeout=TIMEOUT_S)
-        if not answer.ok:
-            raise HistoryError(f"transaction {signed['id']} was answered {answer.status_code}: {answer.text}")
-
-    def _await(self, expected: int) -> None:
-        """Read on from the block last seen, until so many more transactions are in blocks."""
-        goal, deadline = self.committed + expected, time.monotonic() + TIMEOUT_S
-        while self.committed < goal:
-            answer = self._session().get(f"{self._api}/blocks/{self._height + 1}", timeout=TIMEOUT_S)
-            if answer.status_code == 404:
-                if time.monotonic() > deadline:
-                    raise HistoryError(f"{goal - self.committed} transactions are not committed at {self._height}")
-                time.sleep(0.1)
-                continue
-            answer.raise_for_status()
-            self._height += 1
-            self.committed += len(answer.json()["transactions"])
-
-    def _session(self) -> requests.Session:
-        """This thread's connection."""
-        if not hasattr(self._kept, "session"):
-            self._kept.session = requests.Session()
-        session: requests.Session = self._kept.session
-        return session
 
 
 def sign_create(data: Json) -> Json:

@@ -16,9 +16,10 @@ import msgspec
 import websocket
 
 from benchmarks.figures import percentile
-from benchmarks.history import LESSOR, Json, Writer, sign_create, sign_transfer
+from benchmarks.history import LESSOR, Json, sign_create, sign_transfer
 from benchmarks.parts import Bench, Ledger, Relay, Stub
 from local.scenario import car, key_pair, lease
+from local.writer import Writer
 
 BLOCK_EVENTS = 220
 BLOCKS_PER_S = 5

@@ -14,16 +14,17 @@ import requests
 
 from benchmarks import measurements
 from benchmarks.command import Say, measured, options, publish
-from benchmarks.history import BLOCK_TIME_S, HistoryError, commit_history
+from benchmarks.history import BLOCK_TIME_S, commit_history
 from benchmarks.measurements import FULL, QUICK, Scale, Values
 from benchmarks.parts import Bench, Ledger, bench
 from benchmarks.recording import record
 from benchmarks.report import Run, write_report
 from local.processes import ProcessError
+from local.writer import LedgerRefusedError
 
 REPORT = Path(__file__).parent / "relay.md"
 
-FAULTS = (ProcessError, HistoryError, requests.RequestException, subprocess.SubprocessError)
+FAULTS = (ProcessError, LedgerRefusedError, requests.RequestException, subprocess.SubprocessError)
 """What a measurement may fail by."""
 
 

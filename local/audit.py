@@ -65,8 +65,21 @@ def read_blocks(ledger_url: str) -> Iterator[list[dict[str, Any]]]:
             height += 1
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """How many rows were compared, those that are on one side alone among them, and a line for each that differs."""
+
+    rows: int
+    differences: list[str]
+
+
 def differences(facts: Facts, connection_string: str, known_drivers: Collection[str] = ()) -> list[str]:
-    """Where the tables differ from the facts, a line each; none where they are equal.
+    """Where the tables differ from the facts, a line each; none where they are equal. See `compare`."""
+    return compare(facts, connection_string, known_drivers).differences
+
+
+def compare(facts: Facts, connection_string: str, known_drivers: Collection[str] = ()) -> Comparison:
+    """Hold every row of the tables against the facts.
 
     `known_drivers` may be in the record without having had a car: the insurer entered them.
     """
@@ -75,11 +88,13 @@ def differences(facts: Facts, connection_string: str, known_drivers: Collection[
         drivers = list(service.get_table_client("Drivers").list_entities())
     expected = dict(_expected_cars(facts)) | dict(_expected_drivers(facts, known_drivers))
     found = dict(_found_cars(cars)) | dict(_found_drivers(drivers))
-    return [
+    rows = sorted(expected.keys() | found.keys())
+    lines = [
         f"{row}: the ledger says {expected.get(row)}, the record says {found.get(row)}"
-        for row in sorted(expected.keys() | found.keys())
+        for row in rows
         if expected.get(row) != found.get(row)
     ]
+    return Comparison(len(rows), lines)
 
 
 def _is_ready(transaction: dict[str, Any], waiting: list[dict[str, Any]]) -> bool:

@@ -43,6 +43,11 @@ class Azurite:
             f"TableEndpoint=http://127.0.0.1:{self._port}/{ACCOUNT};"
         )
 
+    @property
+    def child(self) -> Child:
+        """Its process."""
+        return self._child
+
     def kill(self) -> None:
         """Kill -9: up to five seconds of acknowledged writes are gone."""
         self._child.kill()

@@ -28,11 +28,12 @@ class ProcessError(RuntimeError):
 class Child:
     """One child process: its id, its log, and what it announced when it became ready."""
 
-    def __init__(self, name: str, popen: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, name: str, popen: subprocess.Popen[bytes], log: Path, log_from: int) -> None:
         self.name = name
         self.log = log
         self.announced: dict[str, Any] = {}
         self._popen = popen
+        self._log_from = log_from
 
     @property
     def pid(self) -> int:
@@ -59,10 +60,15 @@ class Child:
                 raise ProcessError(f"{self.name} was not ready after {timeout:.0f} s; its log ends:\n{self.log_tail()}")
             time.sleep(0.02)
 
+    def own_log(self) -> str:
+        """What this child has logged: its log may hold what others did before it."""
+        if not self.log.exists():
+            return ""
+        return self.log.read_bytes()[self._log_from :].decode("utf-8", errors="replace")
+
     def log_tail(self, lines: int = 15) -> str:
         """Last lines of the child's log."""
-        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(self.own_log().splitlines()[-lines:])
 
     def stop(self, sign: signal.Signals = signal.SIGTERM, grace: float = 5.0) -> int:
         """Ask the child to stop with `sign`, kill it after `grace` seconds; its exit code."""
@@ -117,6 +123,7 @@ def start(
     """Start `argv` in a session of its own (a Ctrl-C reaches the parent alone) and return at once."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as sink:
+        log_from = sink.tell()
         popen = subprocess.Popen(
             list(argv),
             stdin=subprocess.PIPE,
@@ -126,12 +133,12 @@ def start(
             env={**os.environ, **(env or {})},
             start_new_session=True,
         )
-    return Child(name, popen, log)
+    return Child(name, popen, log, log_from)
 
 
 def announced(child: Child) -> bool:
     """Whether the child's log holds its ready line; what the line says is kept in `child.announced`."""
-    for line in child.log.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in child.own_log().splitlines():
         if line.startswith(READY):
             child.announced = json.loads(line.removeprefix(READY))
             return True

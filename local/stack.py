@@ -17,7 +17,8 @@ import requests
 
 from local import webjob
 from local.azurite import Azurite, running_azurite
-from local.processes import ROOT, Child, ProcessError, free_port, running
+from local.host import FunctionsHost
+from local.processes import Child, ProcessError, free_port, running
 
 LEDGER_NAME = "local"
 START_TIMEOUT_S = 60.0
@@ -137,9 +138,11 @@ def _functions(host: str, log: Path, settings: dict[str, str]) -> Iterator[str]:
         with running("func", command, log=log, env=env, is_ready=lambda _: _answers(url), timeout=START_TIMEOUT_S):
             yield url
         return
-    argv = [sys.executable, "-m", "local.functions_host", str(ROOT), "--with-parent"]
-    with running("the Functions host", argv, log=log, env=settings, timeout=START_TIMEOUT_S) as child:
-        yield child.announced["http"]
+    served = FunctionsHost(log, settings)
+    try:
+        yield served.url
+    finally:
+        served.stop()
 
 
 def _answers(url: str) -> bool:

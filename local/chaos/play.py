@@ -1,0 +1,206 @@
+"""Plays a history and a schedule on the running parts: one thread commits, another has accidents begin and end.
+
+At the end everything is mended, and it waits until the relay says that it is level with the ledger.
+"""
+
+import heapq
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from itertools import count, islice
+from typing import Any
+
+from local.chaos import schedule
+from local.chaos.findings import Commits, Deliveries
+from local.chaos.history import History
+from local.chaos.parts import Part, Parts, relay_status, wake
+from local.chaos.schedule import Accident, Episode, What
+from local.processes import ProcessError
+from local.stack import Say
+from local.writer import Writer
+
+WAVE_S = 0.5
+TICK_S = 0.05
+SAY_EVERY_S = 15.0
+SETTLE_S = 300.0
+"""So long after the last accident everything must be level."""
+FRESH_S = 5.0
+"""An older heartbeat proves nothing."""
+LEVEL_LOOKS = 2
+"""So often in a row the relay must say that it is level."""
+
+Undo = Callable[[], None]
+
+
+class Player:
+    """One run. `play` returns when the history is committed and the accidents are over."""
+
+    def __init__(self, parts: Parts, say: Say) -> None:
+        self.commits = Commits()
+        self.deliveries = Deliveries()
+        self.episodes: Counter[str] = Counter()
+        """How many accidents there have been, by what they are."""
+        self.redriven = 0
+        self.commands: Counter[str] = Counter()
+        self._parts = parts
+        self._say = say
+        self._writer = Writer(parts.ledger_url)
+        self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self._trouble: list[BaseException] = []
+        parts.links[schedule.TO_FUNCTION].observe = self.deliveries.observe
+
+    @property
+    def height(self) -> int:
+        """The block in which the history ends."""
+        return self._writer.height
+
+    def play(self, seed: int, seconds: float, rate: float, episodes: Iterable[Episode]) -> None:
+        """Commit `rate` transactions a second for so many seconds, while the episodes happen."""
+        waves = islice(History(seed).waves(round(rate * WAVE_S)), round(seconds / WAVE_S))
+        committing = threading.Thread(target=self._commit, args=(waves,), name="history", daemon=True)
+        self._parts.relays[0].start_again()
+        committing.start()
+        self._direct(episodes, committing, seconds)
+        if self._trouble:
+            raise self._trouble[0]
+
+    def _commit(self, waves: Iterable[list[dict[str, object]]]) -> None:
+        due = time.monotonic()
+        try:
+            for wave in waves:
+                self.commits.note(wave)
+                self._writer.commit(wave)
+                due = max(due + WAVE_S, time.monotonic())
+                time.sleep(max(0.0, due - time.monotonic()))
+        except BaseException as error:  # noqa: BLE001  # it is raised again in the thread that waits for this one
+            self._trouble.append(error)
+
+    # ---- accidents
+
+    def _direct(self, episodes: Iterable[Episode], committing: threading.Thread, seconds: float) -> None:
+        began = said = time.monotonic()
+        order = count()
+        due = [(began + one.at, next(order), self._beginning(one, order)) for one in episodes]
+        heapq.heapify(due)
+        self._due = due
+        while due or committing.is_alive():
+            now = time.monotonic()
+            while due and due[0][0] <= now:
+                heapq.heappop(due)[2]()
+            self._tend()
+            if now - said > SAY_EVERY_S:
+                said = now
+                self._say(
+                    f"{now - began:4.0f} of {seconds:.0f} s: {len(self.commits.sent_at)} transactions committed, "
+                    f"{len(self.deliveries.applied)} applied, {self.episodes.total()} accidents"
+                )
+            time.sleep(TICK_S)
+
+    def _beginning(self, episode: Episode, order: "count[int]") -> Undo:
+        def begin() -> None:
+            self.episodes[_what(episode.accident)] += 1
+            end = self._begin(episode.accident)
+            heapq.heappush(self._due, (time.monotonic() + episode.lasts, next(order), end))
+
+        return begin
+
+    def _begin(self, accident: Accident) -> Undo:
+        """Have it happen; what ends it."""
+        parts, where = self._parts, accident.where
+        match accident.what:
+            case What.FAULT if accident.fault is not None:
+                parts.links[where].switch(accident.fault)
+                return parts.links[where].clear
+            case What.KILL:
+                parts.part(where).kill()
+                return parts.part(where).start_again
+            case What.STOP:
+                parts.part(where).stop()
+                return parts.part(where).start_again
+            case What.FREEZE:
+                return _freeze(parts.part(where))
+            case What.CLOCK:
+                parts.jump(where, accident.amount)
+                return lambda: parts.jump(where, 0.0)
+            case What.SECOND_RELAY:
+                parts.relays[1].start_again()
+                return parts.relays[1].stop
+            case What.PAUSE:
+                self._command("pause")
+                return lambda: self._command("resume")
+            case What.REPLAY:
+                # From wherever: the blocks before are those that the record may be behind with.
+                self._command("replay", "--from", str(1 + len(self.commits.sent_at) // 50))
+        return lambda: None
+
+    def _command(self, *words: str) -> None:
+        self._running.append((words[0], self._parts.begin_command(*words)))
+
+    def _tend(self) -> None:
+        for relay in self._parts.relays:
+            relay.tend()
+        self._collect()
+
+    def _collect(self) -> None:
+        """Note the commands that have ended."""
+        for name, process in list(self._running):
+            if process.poll() is not None:
+                self.commands[f"{name}, exit code {process.returncode}"] += 1
+                self._running.remove((name, process))
+
+    # ---- the end
+
+    def settle(self) -> None:
+        """Mend everything, and wait until the relay is level with the ledger and no car is parked.
+
+        Raises ProcessError when it does not get there.
+        """
+        parts = self._parts
+        for link in parts.links.values():
+            link.clear()
+        for name in (schedule.RELAY, schedule.FUNCTION):
+            parts.jump(name, 0.0)
+        parts.relays[1].stop()
+        deadline = time.monotonic() + SETTLE_S
+        for name, process in self._running:
+            self._say(f"waiting for {name} to end")
+            process.wait(max(1.0, deadline - time.monotonic()))
+        self._collect()
+        parts.command("resume")
+        levels = 0
+        while levels < LEVEL_LOOKS:
+            parts.relays[0].tend()
+            status = relay_status(parts.settings)
+            if time.monotonic() > deadline:
+                raise ProcessError(f"the relay is not level after {SETTLE_S:.0f} s: {status}")
+            levels = levels + 1 if self._is_level(status) else 0
+            if status.get("parked_cars"):
+                self._say(f"redriving {status['parked_cars']} parked cars")
+                self.redriven += status["parked_cars"]
+                parts.command("redrive", "--all")
+            if not levels:
+                self._say(f"waiting: checkpoint {status.get('checkpoint')}, tip {status.get('tip')}")
+            time.sleep(1.0)
+
+    def _is_level(self, status: dict[str, Any]) -> bool:
+        return (
+            "problem" not in status
+            and status["state"] == "level"
+            and status["checkpoint"] >= self._writer.height
+            and status["parked_cars"] == 0
+            and status["heartbeat_age_s"] < FRESH_S
+        )
+
+
+def _freeze(part: Part) -> Undo:
+    pid = part.child.pid
+    os.kill(pid, signal.SIGSTOP)
+    return lambda: wake(part)
+
+
+def _what(accident: Accident) -> str:
+    return accident.fault.kind.title if accident.fault is not None else f"{accident.what} ({accident.where})"
