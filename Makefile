@@ -1,9 +1,9 @@
 # Every target sets up what it needs first (Python packages in .venv, Azurite in node_modules); a second run starts at once.
 # Variables: KEEP=1 (demo: leave everything running), HOST=func (demo: serve the app with Azure Functions Core Tools),
-# PYTHON=/path/to/python3.13, ARGS="..." (test: passed on to pytest; bench, bench-record: to the measurement).
+# PYTHON=/path/to/python3.13, SEED=n MINUTES=m (chaos), SECONDS=n (fuzz), ARGS="..." (passed on to pytest, chaos, or a measurement).
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench bench-record check lock clean
+.PHONY: help setup demo test chaos fuzz bench bench-record check lock clean
 export PYTHON
 
 bin := .venv/bin
@@ -19,6 +19,12 @@ demo: setup ## Run the whole path on this machine and play a leasing story on it
 
 test: setup ## Run the tests: unit, contract, integration
 	@$(bin)/python -m pytest $(ARGS)
+
+chaos: setup ## Play random accidents on the whole path, then hold the record against the ledger (SEED=n MINUTES=m)
+	@$(bin)/python -m local.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
+fuzz: setup ## Fuzz the Function's route and every parser, SECONDS=n each (30)
+	@$(bin)/python -m tests.fuzz --all --seconds $(or $(SECONDS),30)
 
 bench: setup ## Measure the relay, and write benchmarks/relay.md (ARGS="--quick": under three minutes)
 	@$(bin)/python -m benchmarks.relay $(ARGS)
