@@ -126,6 +126,10 @@ class Player:
             case What.CLOCK:
                 parts.jump(where, accident.amount)
                 return lambda: parts.jump(where, 0.0)
+            case What.POWER_CUT:
+                for name in schedule.PARTS:
+                    parts.part(name).kill()
+                return self._power
             case What.SECOND_RELAY:
                 parts.relays[1].start_again()
                 return parts.relays[1].stop
@@ -136,6 +140,10 @@ class Player:
                 # From wherever: the blocks before are those that the record may be behind with.
                 self._command("replay", "--from", str(1 + len(self.commits.sent_at) // 50))
         return lambda: None
+
+    def _power(self) -> None:
+        for name in schedule.PARTS:
+            self._parts.part(name).start_again()
 
     def _command(self, *words: str) -> None:
         self._running.append((words[0], self._parts.begin_command(*words)))

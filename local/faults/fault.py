@@ -37,6 +37,12 @@ class Kind(enum.Enum):
     UNAVAILABLE = "unavailable", Level.REQUESTS, "", "503 with a page"
     THROTTLED = "throttled", Level.REQUESTS, "seconds", "429 with Retry-After"
     PAGE = "page", Level.REQUESTS, "", "200 with an HTML page: nothing was done"
+    CRASH_ON_A_CAR = (
+        "crash-on-a-car",
+        Level.REQUESTS,
+        "",
+        "500 for what holds an event of certain cars, one in 64",
+    )
     ID_MISSING = "id-missing", Level.REQUESTS, "", "the work is done, the answer leaves out one event"
 
     TABLES_TIMED_OUT = "tables-timed-out", Level.REQUESTS, "", "500 OperationTimedOut of Table Storage"
