@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from local.faults.fault import Fault, Kind
@@ -33,6 +34,14 @@ class Answer:
     body: bytes = b""
 
 
+def unmoved(request: Request) -> Iterator[Kind]:
+    """The faults that do not concern this request."""
+    if request.method == "GET":
+        yield Kind.TABLES_CONFLICT
+    if not _is_unlucky(request.body):
+        yield Kind.CRASH_ON_A_CAR
+
+
 def instead(fault: Fault, request: Request) -> Answer | None:
     """The answer that comes in place of the server's, which does not get the request; None: the server answers."""
     match fault.kind:
@@ -42,9 +51,7 @@ def instead(fault: Fault, request: Request) -> Answer | None:
             return _page(403, b"Error 403 - This web app is stopped.")
         case Kind.ACCEPTED:
             return Answer(202)
-        case Kind.CRASH:
-            return Answer(500)
-        case Kind.CRASH_ON_A_CAR if _is_unlucky(request.body):
+        case Kind.CRASH | Kind.CRASH_ON_A_CAR:
             return Answer(500)
         case Kind.BAD_GATEWAY:
             return _page(502, b"502 - Web server received an invalid response")
@@ -68,15 +75,20 @@ def instead(fault: Fault, request: Request) -> Answer | None:
 def without_one(answer: Answer) -> Answer | None:
     """The Function's answer to a batch, but for its first result; None when it is no such answer."""
     try:
-        results = json.loads(answer.body)["results"]
+        others = json.loads(answer.body)["results"][1:]
     except (ValueError, KeyError, TypeError):
         return None
-    return replace(answer, body=json.dumps({"results": results[1:]}).encode())
+    return replace(answer, body=json.dumps({"results": others}).encode())
 
 
 def _is_unlucky(body: bytes) -> bool:
     """Whether a batch of CloudEvents holds one whose subject, a car's id in hex digits, begins as one in 64 does."""
-    return any(re.match("0[0-3]", str(event.get("subject", ""))) for event in json.loads(body or b"[]"))
+    try:
+        events = json.loads(body)
+    except ValueError:
+        return False
+    subjects = [event.get("subject") for event in events if isinstance(event, dict)] if isinstance(events, list) else []
+    return any(re.match("0[0-3]", str(subject)) for subject in subjects)
 
 
 def _page(status: int, title: bytes) -> Answer:

@@ -1,17 +1,19 @@
 """One connection of a client, carried to the server over one connection of its own, through the link's faults.
 
 The two live and die together: a server that ends a connection, or is killed, ends the client's too, as it would without
-a proxy. HTTP messages are taken apart and passed on whole; after an upgrade, WebSocket frames are.
+a proxy, and a client that goes away while it is answered ends the server's. What it sent before still comes to the
+server, as over a slow network. HTTP messages are taken apart and passed on whole; after an upgrade, WebSocket messages.
 """
 
 import asyncio
 import contextlib
 import http
+import math
 import socket
 import struct
 from asyncio import StreamReader as Reader
 from asyncio import StreamWriter as Writer
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import h11
 from wsproto.utilities import LocalProtocolError
@@ -21,6 +23,7 @@ from local.faults.answers import Answer, Request
 from local.faults.fault import Fault, Kind, Level
 from local.faults.frames import Stream
 from local.faults.link import Link
+from local.faults.racing import until_one_ends
 
 PIECE = 64 * 1024
 LOOK_S = 0.02
@@ -62,6 +65,11 @@ class Connection:
         except (_LostError, OSError, h11.ProtocolError, LocalProtocolError):
             if not self._client.is_closing():
                 _reset(self._client)
+        except asyncio.CancelledError:
+            for writer in (self._client, self._server):
+                if writer is not None:
+                    writer.transport.abort()
+            raise
         finally:
             self._from_client.close()
             self._from_server.close()
@@ -73,7 +81,7 @@ class Connection:
         fault = self._link.fault
         if fault is not None and fault.kind is Kind.HALF_OPEN:
             self._link.hit(Level.BYTES)
-            await self._outlast(fault)
+            await until_one_ends(self._outlast(fault), self._from_client.ended.wait())
             raise _LostError
 
     def _end_if_idle(self) -> None:
@@ -82,18 +90,24 @@ class Connection:
 
     # ---- bytes
 
-    async def _outlast(self, fault: Fault) -> None:
-        while self._link.fault is fault:  # noqa: ASYNC110  # it is switched in another thread
-            await asyncio.sleep(LOOK_S)
+    async def _outlast(self, fault: Fault, until: float = math.inf) -> None:
+        """Wait until a moment of the loop's clock, or until the fault is over."""
+        now = asyncio.get_running_loop().time
+        while self._link.fault is fault and (left := until - now()) > 0:  # noqa: ASYNC110  # switched in another thread
+            await asyncio.sleep(min(LOOK_S, left))
+
+    async def _endure(self, fault: Fault, seconds: float) -> None:
+        await self._outlast(fault, asyncio.get_running_loop().time() + seconds)
 
     async def _suffer(self, piece: bytes, *, is_answer: bool) -> bytes:
         """Put a piece through the link's fault; what is left of it."""
         fault = self._link.hit(Level.BYTES, *(FOR_REQUESTS if is_answer else FOR_ANSWERS))
         match fault.kind if fault else None:
             case Kind.DELAY if fault:
-                await asyncio.sleep(fault.amount)
+                source = self._from_server if is_answer else self._from_client
+                await self._outlast(fault, source.came_at + fault.amount)
             case Kind.BANDWIDTH if fault:
-                await asyncio.sleep(len(piece) / fault.amount)
+                await self._endure(fault, len(piece) / fault.amount)
             case Kind.STALL_REQUESTS | Kind.STALL_ANSWERS if fault:
                 await self._outlast(fault)
             case Kind.HALF_OPEN if fault:
@@ -125,15 +139,15 @@ class Connection:
             return False
         self._is_idle = False
         self._link.requests += 1
-        if "upgrade" in request.headers:
+        if request.headers.get("upgrade", "").lower() == "websocket":
             await self._open_stream(request)
             return False
-        await self._answer(request)
+        await until_one_ends(self._answer(request), self._from_client.ended.wait())
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
         self._is_idle = True
-        return not self._from_server.is_at_end
+        return not self._from_server.ended.is_set()
 
     async def _next_request(self) -> Request | None:
         head: h11.Request | None = None
@@ -147,13 +161,12 @@ class Connection:
                 case h11.Data():
                     body += event.data
                 case h11.EndOfMessage() if head is not None:
-                    names = {name.decode(): text.decode("latin-1") for name, text in head.headers}
-                    return Request(head.method.decode(), head.target.decode(), names, bytes(body))
+                    return Request(head.method.decode(), head.target.decode(), _named(head.headers), bytes(body))
                 case _:
                     return None
 
     async def _answer(self, request: Request) -> None:
-        fault = self._link.hit(Level.REQUESTS, *((Kind.TABLES_CONFLICT,) if request.method == "GET" else ()))
+        fault = self._link.hit(Level.REQUESTS, *answers.unmoved(request))
         kind = fault.kind if fault else None
         if kind is Kind.LOST_BEFORE:
             raise _LostError
@@ -165,19 +178,19 @@ class Connection:
         if kind is Kind.LOST_AFTER:
             raise _LostError
         if kind is Kind.LATE and fault:
-            await asyncio.sleep(fault.amount)
+            await self._endure(fault, fault.amount)
         if kind is Kind.ID_MISSING:
             answer = answers.without_one(answer) or answer
-        await self._hand_on(answer, over_s=fault.amount if fault and kind is Kind.SLOW_BODY else 0.0)
+        await self._hand_on(answer, fault if kind is Kind.SLOW_BODY else None)
 
     async def _ask(self, request: Request) -> Answer:
         """The server's answer to a request."""
         if self._server is None:
             raise _LostError
         protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=PIECE)
-        headers = [(name, text) for name, text in request.headers.items() if name not in FRAMING]
+        headers = [(name, text) for name, text in _raw(request.headers) if name.decode() not in FRAMING]
         if request.body or request.method not in {"GET", "DELETE", "HEAD"}:
-            headers.append(("content-length", str(len(request.body))))
+            headers += _raw({"content-length": str(len(request.body))})
         self._server.write(
             protocol.send(h11.Request(method=request.method, target=request.target, headers=headers)) or b""
         )
@@ -201,33 +214,35 @@ class Connection:
                 case h11.Data():
                     body += event.data
                 case h11.EndOfMessage() if head is not None:
-                    named = {name.decode(): text.decode("latin-1") for name, text in head.headers}
+                    named = _named(head.headers)
                     self._is_last = named.get("connection", "").lower() == "close" or head.http_version == b"1.0"
                     kept = {name: text for name, text in named.items() if name not in FRAMING}
                     return Answer(head.status_code, kept, bytes(body))
+                case h11.InformationalResponse(status_code=101):
+                    return Answer(101, _named(event.headers))
                 case h11.InformationalResponse():
                     pass
                 case _:
                     raise _LostError
 
-    async def _hand_on(self, answer: Answer, over_s: float) -> None:
-        headers = list(answer.headers.items())
+    async def _hand_on(self, answer: Answer, slow: Fault | None = None) -> None:
+        headers = _raw(answer.headers)
         if answer.status not in {204, 304}:
-            headers.append(("content-length", str(len(answer.body))))
-        if self._is_last or self._from_server.is_at_end:
-            headers.append(("connection", "close"))
+            headers += _raw({"content-length": str(len(answer.body))})
+        if self._is_last or self._from_server.ended.is_set():
+            headers += _raw({"connection": "close"})
         head = (
             self._http.send(h11.Response(status_code=answer.status, headers=headers, reason=_reason(answer.status)))
             or b""
         )
         body = self._http.send(h11.Data(data=answer.body)) or b""
         end = self._http.send(h11.EndOfMessage()) or b""
-        if not over_s:
+        if slow is None:
             await self._to_client(head + body + end)
             return
         await self._to_client(head)
         for part in _parts(body):
-            await asyncio.sleep(over_s / TRICKLES)
+            await self._endure(slow, slow.amount / TRICKLES)
             await self._to_client(part)
         await self._to_client(end)
 
@@ -239,14 +254,14 @@ class Connection:
             raise _LostError
         protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=PIECE)
         # Without extensions frames are not compressed, and can be looked into.
-        headers = [(name, text) for name, text in request.headers.items() if name != "sec-websocket-extensions"]
+        headers = [(name, text) for name, text in _raw(request.headers) if name != b"sec-websocket-extensions"]
         self._server.write(protocol.send(h11.Request(method="GET", target=request.target, headers=headers)) or b"")
         self._server.write(protocol.send(h11.EndOfMessage()) or b"")
-        while (event := protocol.next_event()) is h11.NEED_DATA:
-            protocol.receive_data(await self._from_server.next())
-        if not isinstance(event, h11.InformationalResponse) or event.status_code != 101:
-            raise _LostError
-        opened = h11.InformationalResponse(status_code=101, headers=event.headers.raw_items())
+        answer = await self._read_answer(protocol)
+        if answer.status != 101:
+            await self._hand_on(answer)
+            return
+        opened = h11.InformationalResponse(status_code=101, headers=_raw(answer.headers))
         await self._to_client(self._http.send(opened) or b"")
         await Stream(
             self._link,
@@ -262,16 +277,18 @@ class _Source:
     """What one end sends: pieces, then an empty one for ever. Reading goes on by itself, so that the end is noticed."""
 
     def __init__(self, reader: Reader | None, at_end: Callable[[], None] | None = None) -> None:
-        self.is_at_end = False
-        self._pieces: asyncio.Queue[bytes] = asyncio.Queue(maxsize=64)
+        self.ended = asyncio.Event()
+        self.came_at = 0.0
+        """When the last piece that `next` gave had come, by the loop's clock."""
+        self._pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=64)
         self._at_end = at_end
         self._reading = asyncio.create_task(self._read(reader)) if reader else None
 
     async def next(self) -> bytes:
         """The next piece; empty at the end."""
-        piece = await self._pieces.get()
+        self.came_at, piece = await self._pieces.get()
         if not piece:
-            self._pieces.put_nowait(b"")
+            self._pieces.put_nowait((self.came_at, b""))
         return piece
 
     def close(self) -> None:
@@ -280,13 +297,27 @@ class _Source:
             self._reading.cancel()
 
     async def _read(self, reader: Reader) -> None:
+        now = asyncio.get_running_loop().time
         with contextlib.suppress(OSError):
             while piece := await reader.read(PIECE):
-                await self._pieces.put(piece)
-        self.is_at_end = True
+                await self._pieces.put((now(), piece))
+        self.ended.set()
         if self._at_end is not None:
             self._at_end()
-        await self._pieces.put(b"")
+        await self._pieces.put((now(), b""))
+
+
+def _named(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by name; those that are repeated in one, as HTTP has it."""
+    named: dict[str, str] = {}
+    for name, text in headers:
+        before = [named[name.decode()]] if name.decode() in named else []
+        named[name.decode()] = ", ".join([*before, text.decode("latin-1")])
+    return named
+
+
+def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), text.encode("latin-1")) for name, text in headers.items()]
 
 
 def _reason(status: int) -> str:

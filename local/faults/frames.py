@@ -5,17 +5,20 @@ Pings and pongs pass, so that a stream that is silenced still looks alive.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from wsproto import ConnectionType
 from wsproto.connection import Connection as Protocol
+from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Event, Message, TextMessage
 
 from local.faults.fault import Kind, Level
 from local.faults.link import Link
+from local.faults.racing import until_one_ends
 
-FLOOD_S = 0.05
-"""How often a flood sends."""
+LOOK_S = 0.05
+"""How often a flood sends, and how often it is looked whether what was held back may go on."""
 
 Receive = Callable[[], Awaitable[bytes]]
 
@@ -42,75 +45,102 @@ class Stream:
         self._to_client, self._to_server = to_client, to_server
         self._client = Protocol(ConnectionType.SERVER, trailing_data=sent_already[0])
         self._server = Protocol(ConnectionType.CLIENT, trailing_data=sent_already[1])
+        self._begun: list[Any] = []
+        """What has come of a message that is still on its way from the server."""
         self._held: list[Event] = []
 
     async def carry(self) -> None:
-        """Carry frames until one end closes. Raises what a lost connection raises."""
-        carrying = [asyncio.create_task(one) for one in (self._upwards(), self._downwards(), self._flood())]
-        try:
-            done, _ = await asyncio.wait(carrying, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in carrying:
-                task.cancel()
-            await asyncio.gather(*carrying, return_exceptions=True)
+        """Carry frames until both ends have closed. Raises what a lost connection raises."""
+        await until_one_ends(self._upwards(), self._downwards(), self._beside())
+
+    def _is_over(self) -> bool:
+        return self._client.state is self._server.state is ConnectionState.CLOSED
 
     async def _upwards(self) -> None:
         while True:
             for event in self._client.events():
-                self._to_server(self._server.send(event))
-                if isinstance(event, CloseConnection):
-                    return
-            self._client.receive_data(_still_open(await self._from_client()))
+                self._to_server(_sent(self._server, event))
+            if self._is_over():
+                return
+            piece = await self._from_client()
+            if _is_end(self._client, piece):
+                return
+            self._client.receive_data(piece)
 
     async def _downwards(self) -> None:
         while True:
             for event in self._server.events():
                 for passing in self._in_place_of(event):
-                    await self._to_client(self._client.send(passing))
-                if isinstance(event, CloseConnection):
-                    return
-            self._server.receive_data(_still_open(await self._from_server()))
+                    await self._to_client(_sent(self._client, passing))
+            if self._is_over():
+                return
+            piece = await self._from_server()
+            if _is_end(self._server, piece):
+                return
+            self._server.receive_data(piece)
 
     def _in_place_of(self, event: Event) -> list[Event]:
         """What the client gets when the server has sent this."""
+        if isinstance(event, CloseConnection):
+            return [*self._let_go(), event]
         if not isinstance(event, Message):
             return [event]
+        self._begun.append(event.data)
+        if not event.message_finished:
+            return []
+        whole = replace(event, data=type(event.data)().join(self._begun))
+        self._begun = []
+        if self._held:
+            return [whole, *self._let_go()]
         fault = self._link.hit(Level.FRAMES, Kind.FLOOD)
-        late, self._held = self._held, []
         match fault.kind if fault else None:
             case Kind.DROP | Kind.SILENCE:
-                return late
+                return []
             case Kind.REPEAT:
-                return [event, event, *late]
+                return [whole, whole]
             case Kind.REORDER:
-                self._held = [event]
-                return late
+                self._held = [whole]
+                return []
             case Kind.GARBLE:
-                return [*_garbled(event), *late]
-        return [event, *late]
+                return list(_garbled(whole))
+        return [whole]
 
-    async def _flood(self) -> None:
-        """While a flood is on, send events that nobody committed; for ever."""
-        height = 0
+    def _let_go(self) -> list[Event]:
+        held, self._held = self._held, []
+        return held
+
+    async def _beside(self) -> None:
+        """Send what no frame of the server brings about: events that nobody committed, and what is held no more."""
+        height, due = 0, 0.0
         while True:
-            await asyncio.sleep(FLOOD_S)
+            await asyncio.sleep(LOOK_S)
             fault = self._link.fault
-            if fault is None or fault.kind is not Kind.FLOOD:
-                continue
-            for _ in range(max(1, int(fault.amount * FLOOD_S))):
-                self._link.hit(Level.FRAMES)
-                height += 1
-                invented = f'{{"height": {height}, "asset_id": "{0:064d}", "transaction_id": "{height:064d}"}}'
-                await self._to_client(self._client.send(TextMessage(data=invented)))
+            if fault is None or fault.kind is not Kind.REORDER:
+                for held in self._let_go():
+                    await self._to_client(_sent(self._client, held))
+            due = due + fault.amount * LOOK_S if fault is not None and fault.kind is Kind.FLOOD else 0.0
+            for _ in range(int(due)):
+                due -= 1
+                if self._link.hit(Level.FRAMES):
+                    height += 1
+                    invented = f'{{"height": {height}, "asset_id": "{0:064d}", "transaction_id": "{height:064d}"}}'
+                    await self._to_client(_sent(self._client, TextMessage(data=invented)))
 
 
-def _still_open(piece: bytes) -> bytes:
-    """What came. Raises ConnectionResetError at the end: a WebSocket ends with a frame that says so."""
-    if not piece:
+def _sent(protocol: Protocol, event: Event) -> bytes:
+    """A frame, as an end is sent it; nothing once that end is closing, but for the closing itself."""
+    if protocol.state is ConnectionState.OPEN or (
+        protocol.state is ConnectionState.REMOTE_CLOSING and isinstance(event, CloseConnection)
+    ):
+        return protocol.send(event)
+    return b""
+
+
+def _is_end(end: Protocol, piece: bytes) -> bool:
+    """Whether an end is gone. Raises ConnectionResetError when it goes before either said so, by a closing frame."""
+    if not piece and end.state is ConnectionState.OPEN:
         raise ConnectionResetError
-    return piece
+    return not piece
 
 
 def _garbled(event: Message[Any]) -> Iterator[Event]:

@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from local.faults.connection import Connection
 from local.faults.link import Link
 
+TURNS = 8
+"""More turns of the loop than accepting or ending a connection takes."""
+
 
 class Proxy:
     """The thread that serves links. See `running_proxy`."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._carrying: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
         self._thread = threading.Thread(target=self._loop.run_forever, name="faults", daemon=True)
         self._thread.start()
@@ -34,10 +36,6 @@ class Proxy:
 
     async def _open(self, link: Link, port: int) -> None:
         async def carry(reader: StreamReader, writer: StreamWriter) -> None:
-            task = asyncio.current_task()
-            if task is not None:
-                self._carrying.add(task)
-                task.add_done_callback(self._carrying.discard)
             await Connection(link, reader, writer).carry()
 
         server = await asyncio.start_server(carry, "127.0.0.1", port)
@@ -46,11 +44,21 @@ class Proxy:
 
     async def _close(self) -> None:
         for server in self._servers:
+            for listening in server.sockets:
+                self._loop.remove_reader(listening)
+        await _settle()  # asyncio loses what it is accepting when its server closes; what is carried can be ended
+        for server in self._servers:
             server.close()
-        carrying = list(self._carrying)
-        for task in carrying:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*carrying, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await _settle()
+
+
+async def _settle() -> None:
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
 
 
 @contextmanager
