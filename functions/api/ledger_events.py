@@ -27,10 +27,11 @@ EVENT_TYPE = "bigchaindb.transaction.committed"
 MAX_BODY_BYTES = 1_048_576
 MAX_EVENTS = 500
 SEQUENCE = re.compile(r"[0-9]{12}-[0-9]{6}")
+PREDECESSOR = re.compile(r"([0-9a-f]{64})?")
 
 
 class CloudEvent(msgspec.Struct, frozen=True):
-    """One event in the batch: CloudEvents 1.0 with the extensions sequence and partitionkey."""
+    """One event in the batch: CloudEvents 1.0 with the extensions sequence, partitionkey and predecessor."""
 
     specversion: Literal["1.0"]
     id: Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 1})]
@@ -39,6 +40,7 @@ class CloudEvent(msgspec.Struct, frozen=True):
     subject: str = ""
     partitionkey: str = ""
     sequence: str = ""
+    predecessor: str = ""
     datacontenttype: str = "application/json"
     # No plain default: msgspec cannot write a Raw into the document.
     data: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
@@ -123,6 +125,8 @@ def read_event(event: CloudEvent) -> LedgerEvent | Decision:
         return Decision(Outcome.REJECTED, f"type is {shown(event.type)}; it must be {EVENT_TYPE}")
     if not SEQUENCE.fullmatch(event.sequence):
         return Decision(Outcome.REJECTED, f"sequence is {shown(event.sequence)}; it must be HHHHHHHHHHHH-PPPPPP")
+    if not PREDECESSOR.fullmatch(event.predecessor):
+        return Decision(Outcome.REJECTED, f"predecessor is {shown(event.predecessor)}; it must be a transaction's id")
     try:
         body = msgspec.json.decode(event.data, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -137,7 +141,7 @@ def read_event(event: CloudEvent) -> LedgerEvent | Decision:
         return Decision(Outcome.REJECTED, f"the event's id is not that of its transaction {shown(transaction.id)}")
     if not event.subject == event.partitionkey == transaction.asset_id:
         return Decision(Outcome.REJECTED, "subject and partitionkey must both be the id of the transaction's asset")
-    return LedgerEvent(transaction, body, event.sequence)
+    return LedgerEvent(transaction, body, event.sequence, event.predecessor)
 
 
 APPLY_EVENTS = Operation(

@@ -51,12 +51,14 @@ class Car(msgspec.Struct, frozen=True):
 class LedgerEvent(msgspec.Struct, frozen=True):
     """A transaction as it came: parsed, with the JSON object it was parsed from, and its place on the ledger.
 
-    `sequence` is height and position in the block, zero-padded, so that text order is ledger order.
+    `sequence` is height and position in the block, zero-padded, so that text order is ledger order. `predecessor` is
+    the car's transaction before it on the ledger; empty where that is not told. Both are the sender's word.
     """
 
     transaction: Transaction
     body: dict[str, Any]
     sequence: str
+    predecessor: str = ""
 
 
 class LeaseStarted(msgspec.Struct, frozen=True):
@@ -96,7 +98,8 @@ def decide(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> Dec
     """What `event` does to `car` (None while the car is not in the record), `lessors` being the trusted public keys.
 
     The outcome `duplicate` is given for what the car shows to be applied. A transfer whose inputs are not unspent is
-    `deferred`: whether it was applied long ago is for the caller to look up.
+    `deferred`: whether it was applied long ago is for the caller to look up. So is one of a divided car whose event
+    does not name what was applied last as its predecessor: nothing else tells that one on another branch is missing.
     """
     try:
         if event.transaction.operation == CREATE:
@@ -157,6 +160,9 @@ def _transfer(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> 
     received, given = sum(output.amount for output in spent), sum(int(one.amount) for one in transaction.outputs)
     if received != given:
         return Decision(Outcome.REJECTED, f"it spends {received} shares and gives {given}")
+    if len(car.unspent) > 1 and event.predecessor != car.last_transaction:
+        told = f"follows {event.predecessor}" if event.predecessor else "names no predecessor"
+        return Decision(Outcome.DEFERRED, f"the car is divided and stands at {car.last_transaction}; the event {told}")
     return _applied(car, event, tuple(spent), lessors)
 
 
@@ -180,7 +186,7 @@ def _applied(car: Car, event: LedgerEvent, spent: tuple[UnspentOutput, ...], les
 
     terms = read_terms(transaction.metadata)
     if event.sequence < car.sequence:
-        # Shares of a divided car go their own ways: which lease they start can depend on which came first.
+        # It spends what this car has, so it comes after all the same: the relay's word on one of the two is wrong.
         terms = msgspec.structs.replace(terms, remarks=(*terms.remarks, "applied out of the ledger's order"))
     if any(
         set(output.public_keys or ()) != set(one.owners)

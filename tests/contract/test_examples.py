@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.blocks import read_transaction
-from relay.events import encode_batch, make_event
+from relay.events import encode_batch, following, make_event
 from relay.verdict import Answer, Settled, judge
 from tests.contract.conftest import App
 
@@ -24,7 +24,10 @@ def test_the_relay_sends_the_recorded_batch() -> None:
         )
         for event in BATCH
     ]
-    assert json.loads(encode_batch(events)) == BATCH
+    told = [event.get("predecessor") for event in BATCH]
+    assert any(told)
+    sent = [following(event, before) if before else event for event, before in zip(events, told, strict=True)]
+    assert json.loads(encode_batch(sent)) == BATCH
 
 
 def test_the_function_gives_the_recorded_answer(app: App) -> None:

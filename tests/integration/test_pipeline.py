@@ -1,6 +1,7 @@
 """The pipeline from a scripted ledger to a scripted platform."""
 
 import itertools
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from relay.parking import Evidence
 from relay.pipeline import Delivery, Pipeline
 from relay.post import Post
 from relay.progress import Mark
+from relay.repair import chain_of
 from relay.settings import Secret, read_settings
 from relay.silence import StreamState
 from relay.stream import Stream
@@ -48,6 +50,7 @@ def lay(platform: Platform, parking: ParkedTable, tables: str) -> Iterator[Layin
         hint: Bell | None = None,
         last: int | None = None,
         stream: Stream | None = None,
+        cars: Cars | None = None,
         **environment: str,
     ) -> Pipeline:
         required = {
@@ -62,7 +65,7 @@ def lay(platform: Platform, parking: ParkedTable, tables: str) -> Iterator[Layin
         delivery = Delivery(
             settings=read_settings(required | environment),
             ledger=ledger,
-            cars=Cars({LESSOR.public_key}, ledger.transaction),
+            cars=cars or Cars({LESSOR.public_key}, ledger.transaction),
             parking=parking,
             evidence=Evidence(),
             tally=Tally(),
@@ -126,6 +129,43 @@ def test_several_transfers_of_one_car_in_one_block_arrive_in_order_although_the_
     assert record.deferred == []
     for batch in platform.batches:
         assert [event["sequence"] for event in batch] == sorted(event["sequence"] for event in batch)
+
+
+def test_each_event_names_the_one_before_it_of_its_car_but_the_first_that_is_seen(
+    platform: Platform, lay: Laying
+) -> None:
+    platform.answering = record = Record()
+    stories = [signed_story(3), signed_story(3)]
+    pipeline = lay(ScriptedLedger(*(list(moves) for moves in zip(*stories, strict=True))))
+    until(lambda: pipeline.progress.mark.height == len(stories[0]))
+    told = {event["id"]: event.get("predecessor") for batch in platform.batches for event in batch}
+    for story in stories:
+        ids = [one["id"] for one in story]
+        assert [told[one] for one in ids] == [None, *ids[:-1]]
+    assert len(record.applied) == sum(map(len, stories))
+
+
+def test_each_event_of_a_chain_names_the_one_before_it() -> None:
+    story = signed_story(3)
+    ledger = ScriptedLedger(*([one] for one in story))
+    chain = chain_of(ledger, "urn:bigchaindb:test", story[0]["id"], frozenset())
+    told = [json.loads(event.encoded).get("predecessor") for event in chain]
+    assert told == [None, *(one["id"] for one in story[:-1])]
+
+
+def test_delivery_that_begins_again_names_what_came_before_what_it_has_seen(platform: Platform, lay: Laying) -> None:
+    platform.answering = Record()
+    story = signed_story(4)
+    ledger = ScriptedLedger(*([one] for one in story))
+    cars = Cars({LESSOR.public_key}, ledger.transaction)
+    first = lay(ledger, cars=cars)
+    until(lambda: first.progress.mark.height == len(story))
+    first.stop(1.0)
+    sent = len(platform.batches)
+    again = lay(ledger, start=2, cars=cars)
+    until(lambda: again.progress.mark.height == len(story))
+    told = [event.get("predecessor") for batch in platform.batches[sent:] for event in batch]
+    assert told == [one["id"] for one in story[1:-1]]
 
 
 def test_blocks_are_delivered_as_the_ledger_grows_and_the_pipeline_is_level_at_its_tip(

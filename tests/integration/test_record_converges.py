@@ -7,7 +7,7 @@ be, to the last property, what one undisturbed writer leaves.
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from functions.leasing.car import Decision, LedgerEvent
 from functions.leasing.outcomes import Outcome
-from functions.leasing.transactions import parse
 from functions.rating.tariff import read_tariff
 from functions.recording import Recording
 from functions.records.changeset import Operation
@@ -29,7 +28,7 @@ from functions.settings import read_settings
 from local import audit
 from local.azurite import azurite
 from local.scenario import JsonObject, lease
-from tests.unit.ledger_writing import ANN, BOB, CAT, LESSOR, OTHER_LESSOR, create, share, transfer
+from tests.unit.ledger_writing import ANN, BOB, CAT, LESSOR, OTHER_LESSOR, create, events, share, transfer
 
 LESSORS = {LESSOR.public_key, OTHER_LESSOR.public_key}
 PEOPLE = (LESSOR, OTHER_LESSOR, ANN, BOB, CAT)
@@ -38,8 +37,6 @@ DONE = {Outcome.APPLIED, Outcome.DUPLICATE}
 ROUNDS = 60
 """After so many deliveries everything must be settled: crashes end after the first few."""
 
-Order = Callable[[list[LedgerEvent], list[LedgerEvent], random.Random], list[LedgerEvent]]
-"""What is sent in a round: of the events that are due, and of all."""
 Rows = dict[tuple[str, str, str], dict[str, Any]]
 
 
@@ -83,13 +80,13 @@ FATES = st.lists(st.sampled_from(["", "", "", "crash before", "crash after", "an
 
 
 @st.composite
-def histories(draw: st.DrawFn, shares: Sequence[int]) -> list[JsonObject]:
-    """Up to 4 cars of so many `shares`, and 24 transfers to one or several people, in ledger order."""
+def histories(draw: st.DrawFn) -> list[JsonObject]:
+    """Up to 4 cars, divided or not, and 24 transfers to one or several people, in ledger order."""
     people = st.sampled_from(PEOPLE)
     bodies: list[JsonObject] = []
     unspent: dict[str, list[tuple[JsonObject, int]]] = {}
     for number in range(draw(st.integers(1, 4))):
-        given_to = share(draw(people), amount=draw(st.sampled_from(shares)))
+        given_to = share(draw(people), amount=draw(st.sampled_from([1, 1, 2, 4])))
         made = create(given_to, by=draw(st.sampled_from([LESSOR, OTHER_LESSOR])), metadata={"number": number})
         bodies.append(made)
         unspent[made["id"]] = [(made, 0)]
@@ -108,11 +105,6 @@ def histories(draw: st.DrawFn, shares: Sequence[int]) -> list[JsonObject]:
     return bodies
 
 
-def events_of(bodies: Sequence[JsonObject]) -> list[LedgerEvent]:
-    """The events of a history, one block each."""
-    return [LedgerEvent(parse(body), body, f"{height:012d}-000000") for height, body in enumerate(bodies, 1)]
-
-
 def open_tables(connection_string: str, fates: Sequence[str] = ()) -> Record:
     """A record of its own on the tables, whose calls meet these fates."""
     service = open_record(
@@ -127,27 +119,21 @@ def open_tables(connection_string: str, fates: Sequence[str] = ()) -> Record:
     return Record(service, FatefulWire(service.url, service.credential, fates))
 
 
-async def deliver_until_settled(record: Record, events: list[LedgerEvent], dice: random.Random, order: Order) -> int:
+async def deliver_until_settled(record: Record, every: list[LedgerEvent], dice: random.Random) -> int:
     """Deliver as an unlucky relay would, in batches of any size, and again after a crash; how often it crashed."""
     recording = Recording(record, LESSORS, TARIFF)
-    undecided, crashes = {one.transaction.id for one in events}, 0
+    undecided, crashes = {one.transaction.id for one in every}, 0
     for _ in range(ROUNDS):
         if not undecided:
             return crashes
-        sent = order([one for one in events if one.transaction.id in undecided], events, dice)
+        sent = in_any_order([one for one in every if one.transaction.id in undecided], every, dice)
         size = dice.randint(1, 12)
-        held: set[str] = set()
         for start in range(0, len(sent), size):
-            # What follows a transaction that was not settled waits for it, as in the relay's lanes.
-            batch = [one for one in sent[start : start + size] if one.transaction.asset_id not in held]
-            done: set[str] = set()
+            batch = sent[start : start + size]
             try:
-                done = settled(batch, await recording.apply(batch))
+                undecided -= settled(batch, await recording.apply(batch))
             except (CrashError, UnavailableError):
                 crashes += 1
-            undecided -= done
-            if order is as_on_the_ledger:
-                held |= {one.transaction.asset_id for one in batch if one.transaction.id not in done}
     raise AssertionError(f"{len(undecided)} events were never settled")
 
 
@@ -157,12 +143,6 @@ def in_any_order(due: list[LedgerEvent], every: list[LedgerEvent], dice: random.
     if dice.random() < 0.7:
         dice.shuffle(sent)
     return sent
-
-
-def as_on_the_ledger(due: list[LedgerEvent], every: list[LedgerEvent], dice: random.Random) -> list[LedgerEvent]:
-    """What is due, each car's in its order, after some that were sent before, which are duplicates."""
-    before = [one for one in every if one.sequence < due[0].sequence]
-    return (dice.choices(before, k=dice.randrange(6)) if before else []) + due
 
 
 def settled(batch: Sequence[LedgerEvent], decisions: Sequence[Decision]) -> set[str]:
@@ -197,7 +177,7 @@ async def undisturbed(connection_string: str, bodies: Sequence[JsonObject]) -> N
     """Apply a history one event after the other."""
     record = open_tables(connection_string)
     recording = Recording(record, LESSORS, TARIFF)
-    for one in events_of(bodies):
+    for one in events(bodies):
         decisions = await recording.apply([one])
         assert [decision.outcome for decision in decisions] == [Outcome.APPLIED]
     await record.close()
@@ -210,36 +190,17 @@ def own_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield connection_string
 
 
-HISTORIES = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
-
-
-@HISTORIES
-@given(bodies=histories([1]), fates=st.tuples(FATES, FATES), seed=SEEDS)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(bodies=histories(), fates=st.tuples(FATES, FATES), seed=SEEDS)
 def test_two_writers_that_crash_at_any_call_give_the_fold_whatever_the_order(
     own_tables: str, bodies: list[JsonObject], fates: tuple[list[str], list[str]], seed: int
 ) -> None:
-    check_that_two_writers_converge(own_tables, bodies, fates, seed, in_any_order)
-
-
-@HISTORIES
-@given(bodies=histories([1, 2, 4]), fates=st.tuples(FATES, FATES), seed=SEEDS)
-def test_two_writers_that_crash_at_any_call_give_the_fold_of_divided_cars(
-    own_tables: str, bodies: list[JsonObject], fates: tuple[list[str], list[str]], seed: int
-) -> None:
-    check_that_two_writers_converge(own_tables, bodies, fates, seed, as_on_the_ledger)
-
-
-def check_that_two_writers_converge(
-    connection_string: str, bodies: list[JsonObject], fates: tuple[list[str], list[str]], seed: int, order: Order
-) -> None:
-    """Hold the tables that two writers leave, each with its fates, to the fold and to what one calm writer leaves."""
+    """The tables that two writers leave, each with its fates, are the fold, and what one calm writer leaves."""
 
     async def play() -> int:
-        records = [open_tables(connection_string, one) for one in fates]
+        records = [open_tables(own_tables, one) for one in fates]
         each = (
-            deliver_until_settled(record, events_of(bodies), random.Random(seed + number), order)
+            deliver_until_settled(record, events(bodies), random.Random(seed + number))
             for number, record in enumerate(records)
         )
         crashes = sum(await asyncio.gather(*each))
@@ -247,14 +208,14 @@ def check_that_two_writers_converge(
             await record.close()
         return crashes
 
-    empty(connection_string)
-    asyncio.run(undisturbed(connection_string, bodies))
-    expected = all_rows(connection_string)
-    empty(connection_string)
+    empty(own_tables)
+    asyncio.run(undisturbed(own_tables, bodies))
+    expected = all_rows(own_tables)
+    empty(own_tables)
     event(f"crashes: {min(asyncio.run(play()), 10)}")
 
-    assert audit.differences(facts_of(bodies), connection_string) == []
-    assert all_rows(connection_string) == expected
+    assert audit.differences(facts_of(bodies), own_tables) == []
+    assert all_rows(own_tables) == expected
 
 
 def test_the_audit_finds_what_is_wrong_in_the_tables(own_tables: str) -> None:

@@ -36,6 +36,7 @@ from tests.unit.ledger_writing import (
     LESSORS,
     create,
     event,
+    events,
     output,
     share,
     threshold,
@@ -105,9 +106,16 @@ class CountingWire(Wire):
 
 
 def watched(
-    tables: str, bodies: Sequence[JsonObject], faults: Iterable[Exception | None] = (), busy: str = ""
+    tables: str,
+    bodies: Sequence[JsonObject],
+    faults: Iterable[Exception | None] = (),
+    busy: str = "",
+    after: Sequence[JsonObject] = (),
 ) -> tuple[list[Outcome], CountingWire]:
-    """The outcomes of one batch, and what was asked of the tables; another writer is always at the partition `busy`."""
+    """The outcomes of one batch, and what was asked of the tables; another writer is always at the partition `busy`.
+
+    The batch follows what was applied before, `after`.
+    """
 
     async def play() -> tuple[list[Outcome], CountingWire]:
         service = open_record(read_settings(settings(tables)))._service
@@ -115,8 +123,7 @@ def watched(
         wire.busy = busy
         record = Record(service, wire)
         try:
-            events = [event(body, f"{height:012d}-000000") for height, body in enumerate(bodies, 1)]
-            decisions = await Recording(record, LESSORS, TARIFF).apply(events)
+            decisions = await Recording(record, LESSORS, TARIFF).apply(events([*after, *bodies])[len(after) :])
         finally:
             await record.close()
         return [decision.outcome for decision in decisions], wire
@@ -232,7 +239,7 @@ def test_nothing_of_a_car_is_applied_past_what_failed_not_even_on_another_branch
     bodies = divided(number)
     with azurite(tmp_path / "azurite.log") as tables:
         watched(tables, bodies[:1])
-        outcomes, _ = watched(tables, bodies[1:], busy=ANN.public_key)
+        outcomes, _ = watched(tables, bodies[1:], busy=ANN.public_key, after=bodies[:1])
         with TableServiceClient.from_connection_string(tables) as service:
             marks = [row for row in service.get_table_client("Cars").list_entities() if row["RowKey"][0] == "t"]
 

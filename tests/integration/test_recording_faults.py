@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from functions.settings import read_settings
 from local.azurite import azurite
 from local.scenario import JsonObject
 from tests.integration.test_recording import TARIFF, divided, outage, rounds, settings
-from tests.unit.ledger_writing import ANN, BOB, CAT, LESSORS, create, event, transfer
+from tests.unit.ledger_writing import ANN, BOB, CAT, LESSORS, create, event, events, transfer
 
 READ, WRITE = "read", "write"
 Meddle = Callable[[str, str], None]
@@ -77,17 +78,19 @@ def nothing(what: str, partition: str) -> None:
     """Do not meddle."""
 
 
-def applied(tables: str, *batches: Sequence[JsonObject], meddle: Meddle = nothing) -> list[Outcome]:
-    """The outcomes of the last of some batches, all applied by one Function app."""
+def applied(
+    tables: str, *batches: Sequence[JsonObject], meddle: Meddle = nothing, after: Sequence[JsonObject] = ()
+) -> list[Outcome]:
+    """The outcomes of the last of some batches, all applied by one Function app, following what was applied before."""
 
     async def play() -> list[Outcome]:
         service = open_record(read_settings(settings(tables)))._service
         record = Record(service, MeddledWire(service.url, service.credential, meddle))
         recording = Recording(record, LESSORS, TARIFF)
         try:
+            made = islice(events(chain(after, *batches)), len(after), None)
             for batch in batches:
-                events = [event(body, f"{height:012d}-000000") for height, body in enumerate(batch, 1)]
-                decisions = await recording.apply(events)
+                decisions = await recording.apply(list(islice(made, len(batch))))
             return [decision.outcome for decision in decisions]
         finally:
             await record.close()
@@ -204,7 +207,7 @@ def test_a_car_that_was_busy_too_often_is_not_gone_on_with_when_it_is_free(tmp_p
     with azurite(tmp_path / "azurite.log") as tables:
         applied(tables, [registered])
         busy = At(WRITE, registered["id"], range(ATTEMPTS + 1), raising(ResourceModifiedError("changed")))
-        outcomes = applied(tables, bodies, meddle=busy)
+        outcomes = applied(tables, bodies, meddle=busy, after=[registered])
         shown = marks(tables)
 
     # The last of them spends another output, which waits for nobody.

@@ -164,16 +164,32 @@ def asset_id(body: JsonObject) -> str:
     return str(body["id"] if body["operation"] == "CREATE" else body["asset"]["id"])
 
 
-def event(body: JsonObject, sequence: str = SEQUENCE) -> LedgerEvent:
-    """The transaction as the Function's domain gets it."""
-    return LedgerEvent(parse(body), body, sequence)
+def event(body: JsonObject, sequence: str = SEQUENCE, after: Car | None = None) -> LedgerEvent:
+    """The transaction as the Function's domain gets it, following what `after` stands at."""
+    return LedgerEvent(parse(body), body, sequence, after.last_transaction if after else "")
+
+
+def events(bodies: Iterable[JsonObject]) -> list[LedgerEvent]:
+    """The events of these transactions, one block each, each following its car's last one; one may come repeatedly."""
+    made: dict[str, LedgerEvent] = {}
+    last: dict[str, str] = {}
+    return [
+        made.get(body["id"]) or made.setdefault(body["id"], _next(body, f"{len(made) + 1:012d}-000000", last))
+        for body in bodies
+    ]
+
+
+def _next(body: JsonObject, sequence: str, last: dict[str, str]) -> LedgerEvent:
+    predecessor = last.get(asset_id(body), "")
+    last[asset_id(body)] = body["id"]
+    return LedgerEvent(parse(body), body, sequence, predecessor)
 
 
 def fold(*bodies: JsonObject) -> Car:
     """The car after these transactions. Each must be applied."""
     found: Car | None = None
     for height, body in enumerate(bodies, start=1):
-        decision = decide(found, event(body, f"{height:012d}-000000"), LESSORS)
+        decision = decide(found, event(body, f"{height:012d}-000000", found), LESSORS)
         assert decision.outcome is Outcome.APPLIED, decision
         found = decision.car
     assert found is not None

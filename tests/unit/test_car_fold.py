@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -45,7 +46,8 @@ RETURNED = transfer(LEASED, LESSOR)
 
 
 def decided(body: JsonObject, *after: JsonObject, sequence: str = "000000000009-000001") -> Decision:
-    return decide(fold(*after) if after else None, event(body, sequence), LESSORS)
+    car = fold(*after) if after else None
+    return decide(car, event(body, sequence, car), LESSORS)
 
 
 def car_after(decision: Decision) -> Car:
@@ -434,6 +436,39 @@ def test_an_untrusted_key_that_has_the_car_is_a_driver_until_it_gives_it_back() 
 # Shares
 
 
+DIVIDED = transfer(create(share(LESSOR, amount=3)), share(ANN), share(BOB, amount=2))
+OF_ANN = transfer([(DIVIDED, 0)], CAT)
+OF_BOB = transfer([(DIVIDED, 1)], share(CAT, amount=2))
+
+
+@pytest.mark.parametrize("predecessor", ["", "0" * 64, OF_BOB["asset"]["id"]])
+def test_a_transfer_of_a_divided_car_waits_unless_it_follows_what_the_car_stands_at(predecessor: str) -> None:
+    standing = fold(create(share(LESSOR, amount=3)), DIVIDED)
+    told = msgspec.structs.replace(event(OF_BOB), predecessor=predecessor)
+    decision = decide(standing, told, LESSORS)
+    assert decision.outcome is Outcome.DEFERRED
+    assert standing.last_transaction in decision.detail
+    assert decide(standing, event(OF_BOB, after=standing), LESSORS).outcome is Outcome.APPLIED
+
+
+def test_a_transfer_on_another_branch_cannot_pass_one_that_is_missing() -> None:
+    standing = fold(create(share(LESSOR, amount=3)), DIVIDED)
+    after_ann = fold(create(share(LESSOR, amount=3)), DIVIDED, OF_ANN)
+    assert decide(standing, event(OF_BOB, after=after_ann), LESSORS).outcome is Outcome.DEFERRED
+    assert decide(after_ann, event(OF_BOB, after=after_ann), LESSORS).outcome is Outcome.APPLIED
+
+
+def test_what_spends_all_there_is_of_a_car_needs_no_predecessor() -> None:
+    standing = fold(create(share(LESSOR, amount=3)))
+    assert decide(standing, event(DIVIDED), LESSORS).outcome is Outcome.APPLIED
+
+
+def test_a_forged_transfer_of_a_divided_car_is_rejected_whatever_it_follows() -> None:
+    standing = fold(create(share(LESSOR, amount=3)), DIVIDED)
+    forged = signed_by_hand(OF_BOB, ANN)
+    assert decide(standing, event(forged), LESSORS).outcome is Outcome.REJECTED
+
+
 def test_a_driver_with_two_outputs_keeps_the_lease_until_the_last_one_goes() -> None:
     divided = transfer(create(share(LESSOR, amount=3)), share(ANN), share(ANN, amount=2))
     one_back = transfer([(divided, 0)], LESSOR)
@@ -740,7 +775,7 @@ def test_any_history_folds_in_order_and_the_holders_are_the_owners_who_are_no_le
     for height, body in enumerate(history, start=1):
         assert ledger.accepts(body)
         ledger = Ledger(history[:height])
-        decision = decide(car, event(body, f"{height:012d}-000000"), LESSORS)
+        decision = decide(car, event(body, f"{height:012d}-000000", car), LESSORS)
         car = car_after(decision)
         _follow(open_leases, decision.effects)
 
@@ -769,13 +804,13 @@ def test_no_event_of_a_history_is_applied_twice_or_before_its_turn(
     height = data.draw(st.integers(0, len(history) - 1))
     car = fold(*history[: height + 1])
 
-    again = [decide(car, event(body), LESSORS) for body in history[: height + 1]]
+    again = [decide(car, event(body, after=car), LESSORS) for body in history[: height + 1]]
     assert {one.outcome for one in again} <= {Outcome.DUPLICATE, Outcome.DEFERRED}
     assert again[0].outcome is again[-1].outcome is Outcome.DUPLICATE
     assert all(one.car is None and not one.effects for one in again)
     for body in history[height + 2 :]:
         if any(one["fulfills"]["transaction_id"] == history[height + 1]["id"] for one in body["inputs"]):
-            assert decide(car, event(body), LESSORS).outcome is Outcome.DEFERRED
+            assert decide(car, event(body, after=car), LESSORS).outcome is Outcome.DEFERRED
 
 
 @settings(max_examples=25, deadline=None)
@@ -788,7 +823,8 @@ def test_whoever_does_not_own_all_that_a_transfer_spends_cannot_make_it(
     signers = (signers * 3)[: len(last["inputs"])]
     forged = signed_by_hand(last, *signers)
 
-    applied = decide(fold(*before), event(forged), LESSORS).outcome is Outcome.APPLIED
+    car = fold(*before)
+    applied = decide(car, event(forged, after=car), LESSORS).outcome is Outcome.APPLIED
 
     own_all = all(one["owners_before"] == [by.public_key] for one, by in zip(last["inputs"], signers, strict=True))
     assert applied == own_all == Ledger(before).accepts(forged)

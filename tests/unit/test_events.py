@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.blocks import Transaction, read_transaction
-from relay.events import MAX_BATCH_BYTES, CarEvent, by_car, encode_batch, how_many_fit, make_event
+from relay.events import MAX_BATCH_BYTES, CarEvent, by_car, encode_batch, following, how_many_fit, make_event
 
 SOURCE = "urn:bigchaindb:test"
 LARGEST = 20
@@ -81,6 +81,18 @@ def test_no_id_and_no_source_breaks_out_of_its_quotes(name: str, asset: str, sou
     assert [written[part] for part in ("id", "source", "subject", "partitionkey")] == [name, source, asset, asset]
 
 
+@given(TEXTS, METADATA)
+def test_an_event_that_follows_another_says_so_and_is_the_same_otherwise(before: str, metadata: Any) -> None:
+    event = make_event(read(create(metadata)), 7, "000000000007-000001", SOURCE)
+    told = following(event, before)
+    assert repr(json.loads(told.encoded)) == repr({**json.loads(event.encoded), "predecessor": before})
+    assert (told.transaction_id, told.size) == (event.transaction_id, len(told.encoded) + 1)
+
+
+def test_an_event_that_cannot_be_sent_says_nothing_of_what_it_follows() -> None:
+    assert following(CarEvent("a", "a", "0", 7, b"", "why"), "b").encoded == b""
+
+
 @pytest.mark.parametrize("metadata", [float("nan"), float("inf"), -float("inf")])
 def test_what_json_has_no_words_for_makes_an_event_that_says_why_it_cannot_be_sent(metadata: float) -> None:
     event = make_event(read(create({"deep": metadata})), 7, "000000000007-000001", SOURCE)
@@ -123,8 +135,8 @@ def test_no_body_is_larger_than_allowed_unless_it_holds_one_event(events: list[C
 @given(SIZES, st.integers(1, 5))
 def test_no_batch_is_cut_while_the_next_event_would_fit(events: list[CarEvent], most: int) -> None:
     cut_up = cut(events, most)
-    for batch, following in itertools.pairwise(cut_up):
-        assert len(batch) == most or len(encode_batch([*batch, following[0]])) > LARGEST
+    for batch, next_batch in itertools.pairwise(cut_up):
+        assert len(batch) == most or len(encode_batch([*batch, next_batch[0]])) > LARGEST
 
 
 def test_an_event_larger_than_a_batch_goes_alone() -> None:

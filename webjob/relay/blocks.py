@@ -16,6 +16,12 @@ import msgspec
 
 CREATE = "CREATE"
 TRANSFER = "TRANSFER"
+LARGE_BYTES = 4 * 1024 * 1024
+"""In an answer that is larger, what it claims to hold is counted before it is read."""
+MAX_TRANSACTIONS = 100_000
+"""Of one answer that is large. No transaction has less than 700 bytes: the largest block has some 30,000."""
+MAX_LENIENT_VALUES = 22_000_000
+"""Of what is read by the standard library, which makes some 60 bytes of each. The largest block has fewer bytes."""
 
 
 class MalformedBlockError(ValueError):
@@ -83,9 +89,20 @@ class _BlockAnswer(_Height):
     transactions: list[msgspec.Raw]
 
 
+class _Claim(msgspec.Struct, gc=False):
+    id: str
+    operation: str
+
+
+class _ClaimedBlock(msgspec.Struct):
+    transactions: list[_Claim]
+
+
 _height = msgspec.json.Decoder(_Height)
 _block_answer = msgspec.json.Decoder(_BlockAnswer)
 _transaction_list = msgspec.json.Decoder(list[msgspec.Raw])
+_claimed_block = msgspec.json.Decoder(_ClaimedBlock)
+_claimed_list = msgspec.json.Decoder(list[_Claim])
 _seen = msgspec.json.Decoder(_Seen[msgspec.Raw])
 
 
@@ -93,9 +110,13 @@ def read_block(height: int, answer: bytes) -> Block:
     """The block in a node's answer. Raises MalformedBlockError when it is not the block `height`, whole."""
     where = f"block {height}"
     try:
+        if len(answer) > LARGE_BYTES:
+            _check_number(_claimed_block.decode(answer).transactions, where)
         found = _block_answer.decode(answer)
     except msgspec.ValidationError as error:
         raise MalformedBlockError(f"{where}: {error}") from error
+    except MalformedBlockError:
+        raise
     except (msgspec.DecodeError, ValueError, RecursionError):
         return _read_lenient_block(height, _lenient(answer, where), where)
     if found.height != height:
@@ -116,9 +137,13 @@ def check_height(height: int, answer: bytes) -> None:
 def read_transactions(answer: bytes, where: str) -> list[Transaction]:
     """The list of transactions in a node's answer, as it has them. Raises MalformedBlockError, naming `where`."""
     try:
+        if len(answer) > LARGE_BYTES:
+            _check_number(_claimed_list.decode(answer), where)
         found = _transaction_list.decode(answer)
     except msgspec.ValidationError as error:
         raise MalformedBlockError(f"{where}: {error}") from error
+    except MalformedBlockError:
+        raise
     except (msgspec.DecodeError, ValueError, RecursionError):
         return [_lenient_transaction(body, where) for body in _listed(_lenient(answer, where), where)]
     return [_transaction(bytes(raw), where) for raw in found]
@@ -155,6 +180,13 @@ def in_spending_order(transactions: Sequence[Transaction]) -> list[Transaction]:
 def sequence(height: int, position: int) -> str:
     """A transaction's place on the ledger, such that text order is ledger order. `position` counts from 0."""
     return f"{height:012d}-{position:06d}"
+
+
+def _check_number(claimed: Sequence[_Claim], where: str) -> None:
+    if len(claimed) > MAX_TRANSACTIONS:
+        raise MalformedBlockError(
+            f"{where}: it claims {len(claimed)} transactions; no block has more than {MAX_TRANSACTIONS}"
+        )
 
 
 def _transaction(raw: bytes, where: str) -> Transaction:
@@ -196,6 +228,8 @@ def _looked_at[F](
 
 
 def _lenient(answer: bytes, where: str) -> Any:
+    if sum(answer.count(mark) for mark in (b"[", b"{", b",")) > MAX_LENIENT_VALUES:
+        raise MalformedBlockError(f"{where}: more than {MAX_LENIENT_VALUES} values, and not JSON as others write it")
     try:
         return json.loads(answer)
     except (ValueError, RecursionError) as error:

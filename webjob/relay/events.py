@@ -56,6 +56,14 @@ def make_event(transaction: Transaction, height: int, sequence: str, source: str
     return CarEvent(transaction.id, transaction.asset_id, sequence, height, encoded)
 
 
+def following(event: CarEvent, predecessor: str) -> CarEvent:
+    """The event, saying which transaction of its car came before it on the ledger. Its transaction is not touched."""
+    if not event.encoded:
+        return event
+    told = b',"predecessor":' + msgspec.json.encode(predecessor) + b"}"
+    return msgspec.structs.replace(event, encoded=event.encoded[:-1] + told)
+
+
 def encode_batch(batch: Sequence[CarEvent]) -> bytes:
     """The body of a request."""
     return b"[" + b",".join([event.encoded for event in batch]) + b"]"

@@ -14,11 +14,11 @@ import msgspec
 from relay import backoff
 from relay.bell import Bell
 from relay.blocks import sequence
-from relay.cars import Cars
+from relay.cars import REMEMBERED_ASSETS, Cars, Recent
 from relay.errors import LedgerError, StopRequestedError
-from relay.events import CarEvent, make_event
+from relay.events import CarEvent, following, make_event
 from relay.lane import Lane
-from relay.ledger import Ledger
+from relay.ledger import AT_ONCE_BYTES, Ledger
 from relay.logs import fields, log, short
 from relay.progress import Progress
 from relay.reader import Reader
@@ -31,6 +31,9 @@ ATTEMPTS_A_NODE = 3
 """After so many faults in a row the next node is asked, whatever they were: one may lack what others have."""
 LOOK_AHEAD = 64
 """How far above what was read a node is made to show a block, while catching up."""
+FALSE_HINTS = 5
+"""After so many hints in a row of blocks that are not there, they are obeyed only every FALSE_HINTS_S."""
+FALSE_HINTS_S = 0.5
 LOOK_FOR_TIP_S = 30.0
 """How often the tip is looked for while the relay is behind it."""
 FIRST_LOOK_S = 3.0
@@ -38,12 +41,13 @@ FIRST_LOOK_S = 3.0
 
 
 class CarBlock(msgspec.Struct, frozen=True):
-    """What concerns cars in one block."""
+    """What concerns cars in one block; `is_left`: it is large, was read before its turn, and is to be read again."""
 
     height: int
     fingerprint: str
     events: tuple[CarEvent, ...]
     size: int
+    is_left: bool = False
 
 
 class Feeder:
@@ -79,9 +83,12 @@ class Feeder:
         self._poll, self._poll_trusted = polls
         self._stream = stream
         self._last = last
+        self._last_of: Recent[str] = Recent(REMEMBERED_ASSETS)
+        """The transaction of each car that was handed out last."""
         self._silence = Silence()
         self._judged_connection = 0
         self._new_block_at = time.monotonic()
+        self._false_hints = 0
         self._looked_to = 0
         self._tip_sought_at = time.monotonic() - LOOK_FOR_TIP_S + FIRST_LOOK_S
         self._reader: Reader[CarBlock] = Reader(self._read, workers, bell)
@@ -119,14 +126,18 @@ class Feeder:
     def _feed_next(self) -> None:
         """Hand out the next block, or wait at the tip."""
         block = self._reader.next(self._progress.read + 1)
+        if block is not None and block.is_left:
+            block = self._read(block.height)
         if block is None:
             self._rest_at_tip()
             return
         self.is_at_tip = False
+        self._false_hints = 0
         self._new_block_at = time.monotonic()
         self._progress.wait_for_room()
-        self._progress.open(block.height, block.fingerprint, block.events)
-        self._hand_out(block.events)
+        events = [self._placed(event) for event in block.events]
+        self._progress.open(block.height, block.fingerprint, events)
+        self._hand_out(events)
         self.tip = max(self.tip, block.height)
         if block.fingerprint:
             self._silence.found(block.height, time.monotonic())
@@ -147,13 +158,26 @@ class Feeder:
         block = self._ledger.block(height)
         if block is None:
             return None
+        size = sum(len(one.raw) for one in block.transactions)
+        if size > AT_ONCE_BYTES and height > self._progress.read + 1:
+            # Of what is ahead of its turn nothing large is kept: there may be as many as there are readers.
+            return CarBlock(height, "", (), size, is_left=True)
         events = tuple(
             make_event(one, height, sequence(height, position), self._source)
             for position, one in enumerate(block.transactions)
             if self._cars.moves_car(one)
         )
-        size = sum(len(one.raw) for one in block.transactions)
         return CarBlock(height, block.fingerprint, events, size)
+
+    def _placed(self, event: CarEvent) -> CarEvent:
+        """The event, saying what came before it; the first one of its car that is seen cannot say it."""
+        before = self._last_of.get(event.asset_id) or self._cars.predecessors.get(event.transaction_id)
+        self._last_of.put(event.asset_id, event.transaction_id)
+        if not before:
+            return event
+        # Where delivery begins again, the first event of a car was mostly seen before.
+        self._cars.predecessors.put(event.transaction_id, before)
+        return following(event, before)
 
     def _hand_out(self, events: Sequence[CarEvent]) -> None:
         by_lane: dict[int, list[CarEvent]] = {}
@@ -179,7 +203,12 @@ class Feeder:
                 wait = min(self._poll_trusted, self._silence.seconds_to_verdict(time.monotonic()) or self._poll_trusted)
         if self._ledger.has_several_nodes and time.monotonic() - self._new_block_at > STALL_S:
             self._ledger.turn_to_next()
+        if self._false_hints > FALSE_HINTS:
+            self._bell.wait_out(FALSE_HINTS_S)
+        began = time.monotonic()
         self._bell.wait(wait)
+        is_hinted = time.monotonic() - began < wait
+        self._false_hints = self._false_hints + 1 if is_hinted else 0
 
     def _judge(self, stream: Stream) -> None:
         """Say so when the stream falls silent or announces again, and reconnect a silent one."""

@@ -1,44 +1,184 @@
-"""What both HTTP clients of the relay need: a session that asks the environment for proxies once, and answers of
-bounded size and time. It knows neither nodes nor the Function."""
+"""What both HTTP clients of the relay need: a session that asks the environment for proxies and authorities once, and
+answers of bounded size and time, whoever gives them. It knows neither nodes nor the Function."""
 
+import http.client
+import io
+import os
+import socket
+import ssl
 import time
+import zlib
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import get_environ_proxies
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from relay.errors import SettingsError
 
 CHUNK = 256 * 1024
+CA_BUNDLE = "REQUESTS_CA_BUNDLE"
+GZIP_ALONE = 16 + zlib.MAX_WBITS
+
+
+class AnswerError(requests.RequestException):
+    """An answer that cannot be taken; the message says why, and holds nothing that was sent or received."""
+
+
+class TooLargeError(AnswerError):
+    """An answer that has more bytes than are taken."""
 
 
 def prepare(session: requests.Session, url: str, connections: int) -> None:
     """Make `session` fit for many requests to `url`, from up to `connections` threads at once.
 
     By default requests looks through the environment for proxies and passwords at every request, which takes longer
-    than the request itself on a near network. Proxies are looked up once; a password in ~/.netrc is not used.
+    than the request itself on a near network. Proxies are looked up once; a password in ~/.netrc is not used, and no
+    cookie is kept: whoever answers could fill the memory with them. Raises SettingsError, see `authorities`.
     """
     session.proxies.update(get_environ_proxies(url, no_proxy=None))
     session.trust_env = False
+    session.verify = authorities()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers["accept-encoding"] = "gzip"
     for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=connections))
+        session.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=connections))
+
+
+def authorities() -> str:
+    """Path of the certificates by which servers are trusted: REQUESTS_CA_BUNDLE, or those that came with requests.
+
+    Raises SettingsError when there is nothing at that path.
+    """
+    path = os.environ.get(CA_BUNDLE) or DEFAULT_CA_BUNDLE_PATH
+    if not Path(path).exists():
+        raise SettingsError(f"{CA_BUNDLE}: found {path!r}, where there is nothing; allowed is a file of certificates")
+    return path
 
 
 def read_bounded(answer: requests.Response, most: int, seconds: float) -> bytes:
     """The body of an answer that was asked for with stream=True, decompressed.
 
-    Raises requests.RequestException when it has more than `most` bytes, takes longer than `seconds`, or ends early; the
-    connection is then not used again.
+    Raises requests.RequestException when it has more than `most` bytes, compressed or not, takes longer than `seconds`,
+    or ends early; the connection is then not used again.
     """
-    deadline = time.monotonic() + seconds
-    chunks: list[bytes] = []
-    size = 0
-    # read1 returns with what has come, so that the deadline is looked at in time.
-    while chunk := answer.raw.read1(CHUNK, decode_content=True):
-        size += len(chunk)
-        if size > most:
+    _deadline_of(answer).put_off(seconds)
+    encoding = answer.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"gzip", "identity"}:
+        answer.close()
+        raise AnswerError("it is encoded in a way that was not asked for")
+    unpacking = zlib.decompressobj(GZIP_ALONE) if encoding == "gzip" else None
+    body = io.BytesIO()  # it gives its bytes away without a copy
+    came = 0
+    # urllib3 decompresses without a bound on what goes in while nothing comes out: so it is done here.
+    while chunk := answer.raw.read1(CHUNK, decode_content=False):
+        came += len(chunk)
+        body.write(_unpacked(unpacking, chunk, most + 1 - body.tell()) if unpacking else chunk)
+        if max(came, body.tell()) > most:
             answer.close()
-            raise requests.exceptions.ContentDecodingError(f"an answer of more than {most} bytes")
-        if time.monotonic() > deadline:
-            answer.close()
-            raise requests.exceptions.ReadTimeout(f"an answer that takes longer than {seconds:g} s")
-        chunks.append(chunk)
-    return b"".join(chunks)
+            raise TooLargeError(f"it has more than {most:,} bytes")
+    if unpacking is not None and came and not unpacking.eof:
+        raise AnswerError("it ends early, compressed")
+    return body.getvalue()
+
+
+def why(error: Exception) -> str:
+    """Why there is no answer, in words that hold neither a URL nor a key."""
+    if isinstance(error, AnswerError):
+        return str(error)
+    refused = refused_certificate(error)
+    return type(error).__name__ if refused is None else f"its certificate is refused: {refused.verify_message}"
+
+
+def refused_certificate(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
+    """What an error of requests goes back to, where that is a certificate which is not trusted."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _unpacked(unpacking: "zlib._Decompress", chunk: bytes, most: int) -> bytes:
+    try:
+        return unpacking.decompress(chunk, most)
+    except zlib.error as error:
+        raise AnswerError("it cannot be decompressed") from error
+
+
+# http.client bounds each line, and urllib3 each silence: a head, a chunk's length or a trailer that drips, or headers
+# of "100 Continue" without end, would keep a thread for ever. So all that is read from a connection has a deadline.
+
+
+class _Deadline(io.RawIOBase):
+    """What comes through a socket until a moment in time; first that is as far away as the socket's own timeout."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        super().__init__()
+        self._raw = raw
+        self._sock = sock
+        self._silence = sock.gettimeout() or 0.0
+        self.put_off(self._silence)
+
+    def put_off(self, seconds: float) -> None:
+        """Let the moment be in so many seconds."""
+        self._end = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer takes too long")
+        self._sock.settimeout(min(left, self._silence))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:
+        super().__init__(sock, *arguments, **named)
+        self.deadline = _Deadline(self.fp.detach(), sock)
+        self.fp = io.BufferedReader(self.deadline)
+
+
+def _deadline_of(answer: requests.Response) -> _Deadline:
+    original: Any = answer.raw._original_response  # noqa: SLF001  no other way leads to our own object
+    found: _Deadline = original.deadline
+    return found
+
+
+class _Connection(HTTPConnection):
+    response_class = _Answer
+
+
+class _TlsConnection(HTTPSConnection):
+    response_class = _Answer
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
+        super().init_poolmanager(*arguments, **named)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *arguments: Any, **named: Any) -> Any:
+        manager = super().proxy_manager_for(*arguments, **named)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+_POOLS = {"http": _Pool, "https": _TlsPool}

@@ -4,6 +4,7 @@ Each question is put once to one node. Whatever is not a clear answer is a Ledge
 question goes to the next node. An HTML 404 (a wrong URL, a proxy) is not the JSON 404 of a height above the tip.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from relay.blocks import (
     read_transactions,
 )
 from relay.errors import LedgerError
-from relay.http import prepare, read_bounded
+from relay.http import TooLargeError, prepare, read_bounded, why
 from relay.tip import find_tip
 
 CONNECT_TIMEOUT_S = 5.0
@@ -37,7 +38,16 @@ TIMEOUT_S = 20.0
 ANSWER_TIMEOUT_S = 60.0
 """How long an answer may take."""
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-"""Well above the largest block of Tendermint, 21 MiB by default."""
+"""Of blocks, transactions and chains. Tendermint's blocks have 21 MiB at most; escaped, as JSON, three times that."""
+AT_ONCE_BYTES = 4 * 1024 * 1024
+"""Of answers that may be read side by side. A larger one is asked for again when it is the only one, up to the end of
+its reading, so that memory stays bounded however many threads there are."""
+MAX_WORD_BYTES = 64 * 1024
+"""Of anything else, as errors, heights, and the node's description: JSON takes many times its size when it is read."""
+MAX_HEIGHT = 10**12
+"""A height from there on is none: `relay.blocks.sequence` has no room for it."""
+ID = re.compile(r"[^/\\#?\x00-\x1f\x7f-\x9f]{1,128}")
+"""What may stand for an id, which has 64 hexadecimal digits on a real ledger: no other text can name a table's row."""
 CONNECTIONS = 20
 SURELY_COMMITTED = 10
 """So many blocks below the highest that a node has shown, an empty block is believed at once."""
@@ -55,9 +65,9 @@ class _Node:
         self.shown = 0
         self.busy_until = 0.0
 
-    def get(self, path: str, **parameters: str) -> bytes | None:
+    def get(self, path: str, most: int, **parameters: str) -> bytes | None:
         """The JSON text that the node answers, or None when it says, in JSON, that there is no such thing."""
-        found: bytes | None = self.driver.transport.get(path, parameters)
+        found: bytes | None = self.driver.transport.get(path, parameters, most)
         return found
 
 
@@ -68,6 +78,7 @@ class Ledger:
         self._nodes = [_Node(url) for url in urls]
         self._current = 0
         self._lock = threading.Lock()
+        self._large = threading.Lock()
 
     def block(self, height: int) -> Block | None:
         """The block at `height`, or None while the ledger has not got there.
@@ -87,35 +98,34 @@ class Ledger:
         """Whether a node has the block at `height`; its transactions are not looked into."""
         name = f"block {height}"
         node = self._node()
-        answer = self._ask(node, name, lambda: node.get(f"{node.driver.blocks.path}{height}"))
-        if answer is None:
-            return False
-        self._read(node, name, lambda: check_height(height, answer))
-        node.shown = max(node.shown, height)
-        return True
+        path = f"{node.driver.blocks.path}{height}"
+        is_there = self._find(node, name, path, lambda answer: _is_block(height, answer)) is not None
+        if is_there:
+            node.shown = max(node.shown, height)
+        return is_there
 
     def transaction(self, transaction_id: str) -> Transaction | None:
         """The transaction with this id, or None where the ledger has none."""
         name = f"transaction {transaction_id}"
         node = self._node()
-        answer = self._ask(node, name, lambda: node.get(node.driver.transactions.path + quote(transaction_id, safe="")))
-        return None if answer is None else self._read(node, name, lambda: read_transaction(answer, name))
+        path = node.driver.transactions.path + quote(transaction_id, safe="")
+        return self._find(node, name, path, lambda answer: _the_one(transaction_id, answer, name))
 
     def chain(self, asset_id: str) -> list[Transaction]:
         """All transactions of an asset, each after those it spends."""
         name = f"the transactions of asset {asset_id}"
         node = self._node()
-        answer = self._ask(node, name, lambda: node.get(node.driver.transactions.path, asset_id=asset_id))
-        found = b"[]" if answer is None else answer
-        return self._read(node, name, lambda: in_spending_order(read_transactions(found, name)))
+        path = node.driver.transactions.path
+        found = self._find(node, name, path, lambda answer: _chain_of(asset_id, answer, name), asset_id=asset_id)
+        return found or []
 
     def height_of(self, transaction_id: str) -> int:
         """Height of the block that holds a transaction."""
         name = f"the block of transaction {transaction_id}"
         node = self._node()
-        answer = self._ask(node, name, lambda: node.get(node.driver.blocks.path, transaction_id=transaction_id))
-        heights = self._read(node, name, lambda: _decoded(answer, list[int]))
-        if not heights:
+        path = node.driver.blocks.path
+        heights = self._find(node, name, path, _heights, MAX_WORD_BYTES, transaction_id=transaction_id)
+        if not heights or not 0 < heights[0] < MAX_HEIGHT:
             raise self._fault(node, f"{name}: the node names no height")
         return heights[0]
 
@@ -123,9 +133,8 @@ class Ledger:
         """The event stream's URL, as the node advertises it."""
         name = "the node's description"
         node = self._node()
-        answer = self._ask(node, name, lambda: node.get(node.driver.api_prefix))
-        described = self._read(node, name, lambda: _decoded(answer, dict[str, Any]))
-        if not isinstance(described.get("streams"), str):
+        described = self._find(node, name, node.driver.api_prefix, _description, MAX_WORD_BYTES)
+        if described is None or not isinstance(described.get("streams"), str):
             raise self._fault(node, f"{name}: it names no event stream; set LEDGER_STREAM_URL")
         return str(described["streams"])
 
@@ -166,30 +175,48 @@ class Ledger:
 
     def _block_of(self, node: _Node, height: int) -> Block | None:
         name = f"block {height}"
-        answer = self._ask(node, name, lambda: node.get(f"{node.driver.blocks.path}{height}"))
-        if answer is None:
-            return None
-        block = self._read(node, name, lambda: read_block(height, answer))
-        node.shown = max(node.shown, height)
+        path = f"{node.driver.blocks.path}{height}"
+        block = self._find(node, name, path, lambda answer: _block(height, answer))
+        if block is not None:
+            node.shown = max(node.shown, height)
         return block
 
-    def _ask(self, node: _Node, name: str, question: Callable[[], bytes | None]) -> bytes | None:
+    def _find[T](
+        self,
+        node: _Node,
+        name: str,
+        path: str,
+        read: Callable[[bytes], T],
+        most: int | None = None,
+        **parameters: str,
+    ) -> T | None:
+        """What `read` makes of the answer, of at most `most` bytes; None where the node says that there is none."""
+        most = MAX_ANSWER_BYTES if most is None else most
+
+        def ask(most: int) -> T | None:
+            answer = node.get(path, most, **parameters)
+            return None if answer is None else read(answer)
+
         try:
-            return question()
+            try:
+                return ask(min(most, AT_ONCE_BYTES))
+            except TooLargeError:
+                if most <= AT_ONCE_BYTES:
+                    raise
+            with self._large:
+                return ask(most)
         except _StatusError as error:
             if error.status in {429, 503}:
                 least = BUSY_WAIT_S if error.status == 429 else 0.0
                 node.busy_until = time.monotonic() + (error.retry_after or least)
             told = "an HTML 404, not BigchainDB's; is LEDGER_URLS right?" if error.status == 404 else f"{error.status}"
-            raise self._fault(node, f"{name}: {node.name} answered {told}") from error
-        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            raise self._fault(node, f"{name}: no answer from {node.name} ({type(error).__name__})") from error
-
-    def _read[T](self, node: _Node, name: str, read: Callable[[], T]) -> T:
-        try:
-            return read()
-        except (MalformedBlockError, msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise self._fault(node, f"{name}: {node.name}'s answer is malformed: {error}") from error
+            what = f"{name}: {node.name} answered {told}"
+        except (requests.RequestException, HTTPError, OSError) as error:
+            what = f"{name}: no answer from {node.name} ({why(error)})"
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            what = f"{name}: {node.name}'s answer is malformed: {error}"
+        # Raised here and not there: the error that it would go back to holds the answer, as long as it is held itself.
+        raise self._fault(node, what)
 
     def _fault(self, node: _Node, what: str) -> LedgerError:
         """The error to raise; the next question goes to the next node, if this one is still the present one."""
@@ -218,7 +245,7 @@ class _PlainTransport(Transport):  # type: ignore[misc]  # the driver has no typ
         self._session = node.session
         prepare(self._session, self._url, CONNECTIONS)
 
-    def get(self, path: str, parameters: dict[str, str]) -> bytes | None:
+    def get(self, path: str, parameters: dict[str, str], most: int) -> bytes | None:
         """The JSON text in the node's answer, or None for its own 404. Raises _StatusError or what requests raises."""
         with self._session.get(
             self._url + path,
@@ -227,18 +254,55 @@ class _PlainTransport(Transport):  # type: ignore[misc]  # the driver has no typ
             allow_redirects=False,
             stream=True,
         ) as answer:
-            body = read_bounded(answer, MAX_ANSWER_BYTES, ANSWER_TIMEOUT_S)
-            if 200 <= answer.status_code < 300:
+            is_found = 200 <= answer.status_code < 300
+            body = read_bounded(answer, most if is_found else MAX_WORD_BYTES, ANSWER_TIMEOUT_S)
+            if is_found:
                 return body
             if answer.status_code == 404 and _is_json_object(body):
                 return None
             raise _StatusError(answer.status_code, retry_after(answer.headers.get("retry-after", "")))
 
 
-def _decoded[T](answer: bytes | None, kind: type[T]) -> T:
-    if answer is None:
-        raise MalformedBlockError("it is not there")
-    return msgspec.json.decode(answer, type=kind)
+def _is_block(height: int, answer: bytes) -> bool:
+    check_height(height, answer)
+    return True
+
+
+def _block(height: int, answer: bytes) -> Block:
+    block = read_block(height, answer)
+    for one in block.transactions:
+        _check_ids(one, f"block {height}")
+    return block
+
+
+def _check_ids(transaction: Transaction, where: str) -> None:
+    if not (ID.fullmatch(transaction.id) and ID.fullmatch(transaction.asset_id)):
+        raise MalformedBlockError(f"{where}: a transaction, or its asset, has an id that is none")
+
+
+def _the_one(transaction_id: str, answer: bytes, where: str) -> Transaction:
+    found = read_transaction(answer, where)
+    _check_ids(found, where)
+    if found.id != transaction_id:
+        raise MalformedBlockError(f"{where}: the answer is transaction {found.id}")
+    return found
+
+
+def _chain_of(asset_id: str, answer: bytes, where: str) -> list[Transaction]:
+    found = read_transactions(answer, where)
+    for one in found:
+        _check_ids(one, where)
+        if one.asset_id != asset_id:
+            raise MalformedBlockError(f"{where}: the answer holds transaction {one.id}, of another asset")
+    return in_spending_order(found)
+
+
+def _heights(answer: bytes) -> list[int]:
+    return msgspec.json.decode(answer, type=list[int])
+
+
+def _description(answer: bytes) -> dict[str, Any]:
+    return msgspec.json.decode(answer, type=dict[str, Any])
 
 
 def _is_json_object(body: bytes) -> bool:

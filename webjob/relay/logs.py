@@ -15,16 +15,27 @@ log = logging.getLogger("leasehook.relay")
 
 PUBLIC_KEY = re.compile(r"\b[1-9A-HJ-NP-Za-km-z]{43,44}\b")
 """Drivers are persons: their keys are not written in full."""
+MAX_FACT = 600
+"""Characters of one fact. Ids and reasons come from outside, and may have any length there."""
 
 
 def fields(**named: Any) -> dict[str, Any]:
-    """The facts of a log line, for the `extra` of a logging call."""
-    return {"fields": named}
+    """The facts of a log line, for the `extra` of a logging call; long texts among them are cut."""
+    return {"fields": {name: _cut(value) for name, value in named.items()}}
 
 
 def short(text: str) -> str:
     """A text that came from outside, with the public keys in it shortened."""
     return PUBLIC_KEY.sub(lambda key: key.group()[:8] + "…", text)
+
+
+def printable(text: str) -> str:
+    """A text that came from outside, with what would end its line or steer a terminal escaped."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
+def _cut(value: Any) -> Any:
+    return f"{value[:MAX_FACT]}…" if isinstance(value, str) and len(value) > MAX_FACT else value
 
 
 class LastTrouble(logging.Handler):
@@ -56,7 +67,7 @@ class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         named = getattr(record, "fields", {})
         facts = "".join(f" {name}={_quoted(value)}" for name, value in named.items())
-        text = f"{_time(record)} {record.levelname} {record.getMessage()}{facts}"
+        text = f"{_time(record)} {record.levelname} {printable(record.getMessage())}{facts}"
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from relay import backoff
 from relay.bell import Bell
 from relay.errors import PassingError
-from relay.logs import fields, log
+from relay.logs import fields, log, short
 
 
 def until_done[T](bell: Bell, what: str, action: Callable[[], T]) -> T:
@@ -21,5 +21,5 @@ def until_done[T](bell: Bell, what: str, action: Callable[[], T]) -> T:
         except PassingError as error:
             attempt += 1
             delay = max(backoff.delay(attempt), error.retry_after)
-            log.warning("waiting", extra=fields(what=what, reason=str(error), attempt=attempt, retry_in_s=delay))
+            log.warning("waiting", extra=fields(what=what, reason=short(str(error)), attempt=attempt, retry_in_s=delay))
             bell.wait_out(delay)

@@ -7,7 +7,7 @@ import requests
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 
 from relay.events import CONTENT_TYPE, CarEvent, encode_batch
-from relay.http import prepare, read_bounded
+from relay.http import prepare, read_bounded, refused_certificate, why
 from relay.settings import Secret
 from relay.signing import batch_id, signature_headers
 from relay.verdict import Answer, NoAnswer, Verdict, judge
@@ -53,13 +53,13 @@ class Post:
                 named = {name.lower(): value for name, value in answer.headers.items()}
                 return Answer(answer.status_code, named, found)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            # The error's text may hold the URL; its kind is enough.
-            return NoAnswer(f"no answer ({type(error).__name__})", was_sent=not _is_refused(error))
+            return NoAnswer(f"no answer ({why(error)})", was_sent=not _is_refused(error))
 
 
 def _is_refused(error: Exception) -> bool:
     """Whether no connection came about, so that nothing was sent."""
-    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError):
+    is_early = isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError)
+    if is_early or refused_certificate(error) is not None:
         return True
     reason = getattr(error.args[0], "reason", None) if error.args else None
     return isinstance(reason, NewConnectionError | NameResolutionError)

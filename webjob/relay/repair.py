@@ -1,6 +1,7 @@
 """Fetches a car's whole chain from the ledger, for a lane that must send it; in a thread of its own, so that a long
 chain keeps no other car waiting."""
 
+import itertools
 import queue
 import threading
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 
 from relay.blocks import sequence
 from relay.errors import LedgerError
-from relay.events import CarEvent, make_event
+from relay.events import CarEvent, following, make_event
 from relay.ledger import Ledger
 
 
@@ -73,4 +74,5 @@ def chain_of(ledger: Ledger, source: str, car: str, needed: frozenset[str]) -> l
         if one.id not in places:
             raise LedgerError(f"the node does not show transaction {one.id} in its block")
     ordered = sorted(chain, key=lambda one: places[one.id])
-    return [make_event(one, places[one.id][0], sequence(*places[one.id]), source) for one in ordered]
+    events = [make_event(one, places[one.id][0], sequence(*places[one.id]), source) for one in ordered]
+    return events[:1] + [following(event, before.transaction_id) for before, event in itertools.pairwise(events)]

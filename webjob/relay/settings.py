@@ -17,8 +17,14 @@ from relay.errors import SettingsError
 from relay.events import MAX_BATCH_BYTES
 
 LEDGER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+HOST = re.compile(r"[a-z0-9_]+([.-]+[a-z0-9_]+)*|[0-9a-f:.]+")
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+MAX_KEY_TEXT = 44
+"""Characters of 32 bytes in base58, at most. To decode more takes time that grows with the square of their number."""
 MAX_SHOWN = 60
+SECRET_MARK = re.compile("whsec_|=", re.IGNORECASE)
+KEY_LIKE = re.compile(r"[A-Za-z0-9+/_-]{20,}")
+"""What a key in base64, of either alphabet, looks like; it has letters of both cases."""
 WEBHOOK_PREFIX = "whsec_"
 START_WORDS = ("beginning", "tip")
 
@@ -119,7 +125,7 @@ def read_tables_settings(environment: Mapping[str, str]) -> TablesSettings:
     name = environment.get("LEDGER_NAME", "")
     if not LEDGER_NAME.fullmatch(name):
         raise SettingsError(
-            f"LEDGER_NAME: found {shown(name)}; allowed are 1 to 63 characters of a-z, 0-9 and -, "
+            f"LEDGER_NAME: found {_found(name)}; allowed are 1 to 63 characters of a-z, 0-9 and -, "
             "the same name for the Function app and the relay"
         )
     connection_string = environment.get("TABLES_CONNECTION_STRING", "").strip()
@@ -135,6 +141,11 @@ def read_tables_settings(environment: Mapping[str, str]) -> TablesSettings:
             "TABLES_CONNECTION_STRING: found a text that is no connection string (its value is not shown); "
             "allowed is one with AccountName= and AccountKey=, or with TableEndpoint= and SharedAccessSignature="
         )
+    if connection_string and _is_readable_on_the_way(connection_string):
+        raise SettingsError(
+            "TABLES_CONNECTION_STRING: found http:// in it (its value is not shown), which is allowed on this machine "
+            "only, else https://"
+        )
     if endpoint:
         _check_url("TABLES_ENDPOINT", endpoint, ("https",))
     return TablesSettings(name, Secret(connection_string) if connection_string else None, endpoint)
@@ -142,27 +153,50 @@ def read_tables_settings(environment: Mapping[str, str]) -> TablesSettings:
 
 def _lessors(environment: Mapping[str, str]) -> frozenset[str]:
     keys = [key.strip() for key in environment.get("LESSOR_PUBLIC_KEYS", "").split(",") if key.strip()]
-    wrong = [key for key in keys if not _is_public_key(key)]
-    if wrong or not keys:
+    if not keys:
         raise SettingsError(
-            f"LESSOR_PUBLIC_KEYS: found {shown(''.join(wrong[:1]))}; "
-            "allowed are base58 Ed25519 public keys, comma-separated"
+            "LESSOR_PUBLIC_KEYS: found nothing; allowed are base58 Ed25519 public keys, comma-separated"
         )
+    for place, key in enumerate(keys, 1):
+        if not _is_public_key(key):
+            raise SettingsError(
+                f"LESSOR_PUBLIC_KEYS: found {_found(key)}, number {place} of {len(keys)}; "
+                "allowed are base58 Ed25519 public keys, comma-separated"
+            )
     return frozenset(keys)
 
 
 def _is_connection_string(text: str) -> bool:
     """Whether the tables SDK can make a connection of this: an account or endpoint, and a key."""
-    parts = [part.partition("=") for part in text.split(";") if part]
-    if not all(equals for _, equals, _ in parts):
+    if not all("=" in part for part in text.split(";") if part):
         return False
-    named = {name.strip().lower(): value for name, _, value in parts if value}
+    named = _parts(text)
     has_key = {"accountname", "accountkey"} <= named.keys()
     has_signature = "sharedaccesssignature" in named and bool({"accountname", "tableendpoint"} & named.keys())
     return has_key or has_signature or named.get("usedevelopmentstorage", "").lower() == "true"
 
 
+def _is_readable_on_the_way(connection_string: str) -> bool:
+    """Whether what is sent, and with it a SAS, leaves this machine over http://."""
+    named = _parts(connection_string)
+    if "tableendpoint" not in named:
+        return named.get("defaultendpointsprotocol", "").strip().lower() == "http"
+    try:
+        parts = urlsplit(named["tableendpoint"].strip())
+    except ValueError:
+        return False
+    return parts.scheme == "http" and parts.hostname not in LOOPBACK
+
+
+def _parts(connection_string: str) -> dict[str, str]:
+    """The values in a connection string, by name in lower case."""
+    parts = [part.partition("=") for part in connection_string.split(";")]
+    return {name.strip().lower(): value for name, _, value in parts if value}
+
+
 def _is_public_key(text: str) -> bool:
+    if len(text) > MAX_KEY_TEXT:
+        return False
     try:
         key = base58.b58decode(text)
     except ValueError:
@@ -175,7 +209,9 @@ def _function_url(environment: Mapping[str, str]) -> str:
     _check_url("FUNCTION_URL", url, ("http", "https"))
     parts = urlsplit(url)
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise SettingsError(f"FUNCTION_URL: found {shown(url)}; http:// is allowed on this machine only, else https://")
+        raise SettingsError(
+            f"FUNCTION_URL: found {_found(url)}; http:// is allowed on this machine only, else https://"
+        )
     return url
 
 
@@ -213,7 +249,7 @@ def _start_from(environment: Mapping[str, str]) -> str:
     text = environment.get("RELAY_START_FROM", "").strip() or START_WORDS[0]
     if text not in START_WORDS and not re.fullmatch("[1-9][0-9]{0,14}", text):
         raise SettingsError(
-            f"RELAY_START_FROM: found {shown(text)}; allowed are beginning, tip, or the height of the first block to "
+            f"RELAY_START_FROM: found {_found(text)}; allowed are beginning, tip, or the height of the first block to "
             "deliver, 1 or more"
         )
     return text
@@ -229,11 +265,13 @@ def _check_url(variable: str, url: str, schemes: tuple[str, ...]) -> None:
         )
     try:
         parts = urlsplit(url)
-        is_right = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        is_right = parts.scheme in schemes and bool(HOST.fullmatch(parts.hostname or "")) and parts.port != 0
     except ValueError:
         is_right = False
+    # urlsplit passes over some control characters; the clients do not, at every request.
+    is_right = is_right and url.isascii() and url.isprintable() and " " not in url
     if not is_right:
-        raise SettingsError(f"{variable}: found {shown(url)}; allowed is an {allowed} URL")
+        raise SettingsError(f"{variable}: found {_found(url)}; allowed is an {allowed} URL")
 
 
 def _number(environment: Mapping[str, str], variable: str, *, default: float, least: float, most: float) -> float:
@@ -245,24 +283,32 @@ def _number(environment: Mapping[str, str], variable: str, *, default: float, le
     except ValueError:
         number = float("nan")
     if not least <= number <= most:
-        raise SettingsError(f"{variable}: found {shown(text)}; allowed is a number from {least:g} to {most:g}")
+        raise SettingsError(f"{variable}: found {_found(text)}; allowed is a number from {least:g} to {most:g}")
     return number
 
 
 def _whole_number(environment: Mapping[str, str], variable: str, *, default: int, least: int, most: int) -> int:
     text = environment.get(variable, "").strip() or str(default)
     if not (re.fullmatch("[0-9]{1,9}", text) and least <= int(text) <= most):
-        raise SettingsError(f"{variable}: found {shown(text)}; allowed is a whole number from {least} to {most}")
+        raise SettingsError(f"{variable}: found {_found(text)}; allowed is a whole number from {least} to {most}")
     return int(text)
 
 
 def _choice(environment: Mapping[str, str], variable: str, *, default: str, allowed: tuple[str, ...]) -> str:
     text = environment.get(variable, "").strip() or default
     if text not in allowed:
-        raise SettingsError(f"{variable}: found {shown(text)}; allowed is {' or '.join(allowed)}")
+        raise SettingsError(f"{variable}: found {_found(text)}; allowed is {' or '.join(allowed)}")
     return text
 
 
 def shown(value: str) -> str:
     """A value that is not secret, quoted and cut for an error message."""
     return "nothing" if not value else repr(value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "…")
+
+
+def _found(value: str) -> str:
+    """A wrong value for an error message; not shown where it may be a secret that was set in the wrong place."""
+    is_key = any(one.lower() != one != one.upper() for one in KEY_LIKE.findall(value))
+    if is_key or SECRET_MARK.search(value):
+        return f"{len(value)} characters that may be a secret (not shown)"
+    return shown(value)

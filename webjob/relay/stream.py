@@ -6,25 +6,36 @@ whatever happens.
 """
 
 import contextlib
+import math
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import websocket
+from websocket._handshake import CookieJar
+from websocket._http import connect, proxy_info
 
 from relay import backoff
-from relay.errors import LedgerError
-from relay.logs import fields, log
+from relay.http import authorities
+from relay.logs import fields, log, short
 from relay.silence import REMEMBERED
 
 PING_S = 15.0
 """After so many seconds without a frame a ping is sent; after twice as many the connection is given up."""
 CONNECT_TIMEOUT_S = 10.0
+"""For the connection, and once more for the answer to the handshake."""
+MAX_HANDSHAKE_BYTES = 64 * 1024
 MAX_FRAME_BYTES = 1024 * 1024
 """An event has some 200 bytes. A message ends the connection when so much of it has come."""
+FRAME_COSTS_BYTES = 256
+"""What each frame counts for beside its bytes: joining fragments takes time, and the more the smaller they are."""
+MAX_REASON = 200
+SAY_AGAIN_S = 60.0
+"""Frames that are no events are spoken of at most so often, whatever their number."""
 KEPT_HEIGHTS = REMEMBERED
 """As many as their judge remembers: by a full list it knows that others may be missing."""
 
@@ -51,6 +62,8 @@ class Stream(threading.Thread):
         self._hint = hint
         self._is_closed = threading.Event()
         self._socket: websocket.WebSocket | None = None
+        self._unread = 0
+        self._said_at = -SAY_AGAIN_S
 
     def run(self) -> None:
         """Connect, listen, and connect again, until closed."""
@@ -59,12 +72,13 @@ class Stream(threading.Thread):
             began = time.monotonic()
             try:
                 self._listen()
-            except (websocket.WebSocketException, LedgerError, OSError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001  whatever a node brings about, this thread goes on
                 # A connection that lasted was good: start over with short delays.
                 attempt = 1 if time.monotonic() - began > backoff.CAP_S else attempt + 1
                 delay = backoff.delay(attempt)
                 if not self._is_closed.is_set():
-                    log.warning("stream lost", extra=fields(reason=str(error)[:200], attempt=attempt, retry_in_s=delay))
+                    reason = short(str(error)[:MAX_REASON]) or type(error).__name__
+                    log.warning("stream lost", extra=fields(reason=reason, attempt=attempt, retry_in_s=delay))
                 self._is_closed.wait(delay)
 
     @property
@@ -97,7 +111,11 @@ class Stream(threading.Thread):
     def _listen(self) -> None:
         # redirect_limit 0: a node that points elsewhere is not followed.
         self._socket = websocket.create_connection(
-            self._find_url(), timeout=CONNECT_TIMEOUT_S, redirect_limit=0, class_=_Bounded
+            self._find_url(),
+            timeout=CONNECT_TIMEOUT_S,
+            redirect_limit=0,
+            class_=_Bounded,
+            sslopt={"ca_certs": authorities()},
         )
         try:
             self._socket.settimeout(PING_S)
@@ -128,7 +146,10 @@ class Stream(threading.Thread):
         try:
             height = _announcement.decode(text).height
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            log.warning("stream sent what is no event", extra=fields(bytes=len(text)))
+            self._unread += 1
+            if time.monotonic() - self._said_at > SAY_AGAIN_S:
+                log.warning("stream sent what is no event", extra=fields(bytes=len(text), frames=self._unread))
+                self._unread, self._said_at = 0, time.monotonic()
             return
         # A block of a thousand transactions comes as a thousand events: once is enough.
         if not self._heights or self._heights[-1] != height:
@@ -137,19 +158,56 @@ class Stream(threading.Thread):
 
 
 class _Bounded(websocket.WebSocket):
-    """A connection that is given up when a message grows beyond MAX_FRAME_BYTES, in one frame or in endless ones."""
+    """A connection that is given up when the answer to its handshake, or a message, in one frame or in endless ones,
+    is too large, or when the handshake takes too long."""
 
-    _received = 0
+    _meter: "_Meter"
+
+    def connect(self, url: str, **options: Any) -> None:
+        sock, _ = connect(url, self.sock_opt, proxy_info(**options), None)  # type: ignore[no-untyped-call]
+        self._meter = _Meter(sock, MAX_HANDSHAKE_BYTES, time.monotonic() + CONNECT_TIMEOUT_S)
+        try:
+            super().connect(url, socket=self._meter, **options)  # type: ignore[no-untyped-call]
+        finally:
+            # websocket-client keeps the cookies of everybody, for as long as the process lives.
+            CookieJar.jar.clear()
+        self._meter.start(MAX_FRAME_BYTES)
+
+    def recv_frame(self) -> websocket.ABNF:
+        self._meter.spend(FRAME_COSTS_BYTES)
+        return super().recv_frame()  # type: ignore[no-untyped-call, no-any-return]
 
     def recv_data_frame(self, control_frame: bool = False) -> tuple[int, websocket.ABNF]:  # noqa: FBT001, FBT002
         opcode, frame = super().recv_data_frame(control_frame)
         if self.cont_frame.recving_frames is None:
-            self._received = 0
+            self._meter.start(MAX_FRAME_BYTES)
         return opcode, frame
 
-    def _recv(self, bufsize: int) -> bytes:
-        received: bytes = super()._recv(bufsize)  # type: ignore[no-untyped-call]
-        self._received += len(received)
-        if self._received > MAX_FRAME_BYTES:
-            raise websocket.WebSocketPayloadException(f"the stream sent a message of more than {MAX_FRAME_BYTES} bytes")
+
+class _Meter:
+    """A socket from which at most so many bytes are read, until a moment in monotonic seconds; else it raises."""
+
+    def __init__(self, sock: socket.socket, most: int, end: float) -> None:
+        self._sock = sock
+        self.start(most, end)
+
+    def start(self, most: int, end: float = math.inf) -> None:
+        """Allow so many bytes from now on."""
+        self._most, self._left, self._end = most, most, end
+
+    def spend(self, size: int) -> None:
+        """Count so many bytes."""
+        self._left -= size
+        if self._left < 0:
+            raise websocket.WebSocketPayloadException(f"the stream sent a message of more than {self._most} bytes")
+
+    def recv(self, size: int) -> bytes:
+        """What comes next, at most so many bytes."""
+        received = self._sock.recv(size)
+        self.spend(len(received))
+        if time.monotonic() > self._end:
+            raise websocket.WebSocketTimeoutException("the answer to the handshake takes too long")
         return received
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)

@@ -27,9 +27,10 @@ from relay.control import ControlTable
 from relay.errors import LedgerError, LedgerMismatchError, SettingsError, TablesError
 from relay.events import CarEvent, make_event
 from relay.exits import Exit
+from relay.http import prepare
 from relay.identity import is_of_this_ledger
 from relay.ledger import Ledger
-from relay.logs import short
+from relay.logs import printable, short
 from relay.parked import ParkedTable
 from relay.post import Post
 from relay.settings import Settings, TablesSettings, read_settings
@@ -85,7 +86,7 @@ def doctor(environment: Mapping[str, str], listen: float, *, is_probing: bool, a
     for finding in check_all(environment, listen, is_probing=is_probing):
         findings.append(finding)
         if not as_json:
-            print(f"{finding.level.upper():8} {finding.about:12} {finding.found}", flush=True)
+            print(printable(f"{finding.level.upper():8} {finding.about:12} {finding.found}"), flush=True)
             if finding.advice:
                 print(f"{'':21} -> {finding.advice}", flush=True)
     worst = [one for one in findings if one.level is Level.FAILURE]
@@ -113,7 +114,7 @@ def check_all(environment: Mapping[str, str], listen: float, *, is_probing: bool
         yield failure(
             "tables",
             str(error),
-            "check the account, the network, and the identity's role Storage Table Data Contributor",
+            "check the account, its key or SAS, the network, and the identity's role Storage Table Data Contributor",
         )
     yield from check_nodes(settings)
     yield from check_ledger(settings, checkpoint)
@@ -214,14 +215,16 @@ def check_nodes(settings: Settings) -> Iterator[Finding]:
         if tip < max(tips.values()) - 10:
             yield warning("node", f"{name} is {max(tips.values()) - tip} blocks behind", "look at that node")
     for url in settings.ledger_urls:
-        yield from check_clock("node", lambda url=url: requests.get(f"{url}/api/v1/", timeout=TIMEOUT_S))  # type: ignore[misc]
+        yield from check_clock("node", f"{url}/api/v1/")
 
 
-def check_clock(about: str, ask: Callable[[], requests.Response]) -> Iterator[Finding]:
-    """Whether the clock behind an HTTP answer agrees with this one."""
+def check_clock(about: str, url: str) -> Iterator[Finding]:
+    """Whether the clock behind a URL agrees with this one; the answer's body is not read, a redirect not followed."""
+    session = requests.Session()
+    prepare(session, url, connections=1)
     try:
-        date = ask().headers.get("date", "")
-        skew = time.time() - email.utils.parsedate_to_datetime(date).timestamp()
+        with session, session.get(url, timeout=TIMEOUT_S, allow_redirects=False, stream=True) as answer:
+            skew = time.time() - email.utils.parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
     except (requests.RequestException, ValueError):
         return
     if abs(skew) > SKEW_FAILURE_S:
@@ -266,9 +269,7 @@ def check_function(settings: Settings, checkpoint: Checkpoint | None) -> Iterato
                 advice = "check FUNCTION_URL, and that the Function app runs; its log tells more"
                 yield failure("function", short(verdict.reason), advice)
                 return
-        yield from check_clock(
-            "Function", lambda: requests.get(settings.function_url, timeout=TIMEOUT_S, allow_redirects=False)
-        )
+        yield from check_clock("Function", settings.function_url)
         event = _known_event(settings, checkpoint)
         if event is None:
             return
