@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import requests
-from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import TableServiceClient
 from azure.identity import DefaultAzureCredential
@@ -17,9 +17,28 @@ from relay.errors import SettingsError, TablesError
 from relay.settings import TablesSettings
 
 TABLE = "Relay"
+BODILESS = frozenset({204, 304})
+"""Answers with these statuses end with their headers (RFC 9110)."""
 
 
-class Line(HTTPAdapter):
+class Whole(HTTPAdapter):
+    """Takes only answers that say where they end.
+
+    A connection that ends within the headers would otherwise pass for an answer with fewer of them and an empty body.
+    """
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request. Raises requests.ConnectionError when what comes back may be a part of an answer."""
+        answer = super().send(request, *args, **kwargs)
+        length = answer.headers.get("content-length", "")
+        is_chunked = "chunked" in answer.headers.get("transfer-encoding", "").lower()
+        if not (length.isdecimal() or is_chunked or answer.status_code in BODILESS):
+            answer.close()
+            raise requests.exceptions.ConnectionError("an answer that does not say where it ends")
+        return answer
+
+
+class Line(Whole):
     """One kept connection to Table Storage, for one thread. `connects` counts how often it had to be made."""
 
     def __init__(self) -> None:
@@ -52,17 +71,17 @@ class Line(HTTPAdapter):
 
 def open_service(settings: TablesSettings, line: Line | None = None) -> TableServiceClient:
     """A client for the account of the settings, by connection string or by managed identity; over `line`, if given."""
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, line or Whole())
     options: dict[str, Any] = {
         "retry_total": 1,
         "retry_backoff_factor": 0.2,
         "connection_timeout": 5,
         "read_timeout": 20,
+        "permit_redirects": False,
+        "transport": RequestsTransport(session=session),
     }
-    if line is not None:
-        session = requests.Session()
-        session.mount("http://", line)
-        session.mount("https://", line)
-        options["transport"] = RequestsTransport(session=session)
     if not settings.connection_string:
         return TableServiceClient(endpoint=settings.endpoint, credential=DefaultAzureCredential(), **options)
     try:
@@ -81,6 +100,14 @@ def tables_errors() -> Iterator[None]:
     try:
         yield
     except HttpResponseError as error:
-        raise TablesError(f"Table Storage answered {error.status_code}") from error
+        raise TablesError(_refusal(error)) from error
     except AzureError as error:
         raise TablesError(f"Table Storage gave no answer ({type(error).__name__})") from error
+
+
+def _refusal(error: HttpResponseError) -> str:
+    if error.status_code is None and isinstance(error, ClientAuthenticationError):
+        # Before anything was sent.
+        return f"no key or identity to sign requests to Table Storage with ({type(error).__name__})"
+    refused = ": it does not accept the account's key, SAS or identity" if error.status_code in {401, 403} else ""
+    return f"Table Storage answered {error.status_code}{refused}"
