@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from local.processes import ROOT, Child, announced, start
+from local.processes import ROOT, Child, announced, free_port, start
 
 START_TIMEOUT_S = 60.0
 
@@ -18,8 +18,9 @@ class FunctionsHost:
     def __init__(self, log: Path, settings: Mapping[str, str]) -> None:
         self._log = log
         self._settings = settings
-        self.child = self._start(0)
-        self.url: str = self.child.announced["http"]
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.child = self._start()
 
     def kill(self) -> None:
         """Kill -9: calls under way get no answer."""
@@ -31,10 +32,10 @@ class FunctionsHost:
 
     def start_again(self) -> None:
         """Start it where it was. Raises ProcessError when it does not come up."""
-        self.child = self._start(int(self.url.rpartition(":")[2]))
+        self.child = self._start()
 
-    def _start(self, port: int) -> Child:
-        argv = [sys.executable, "-m", "local.functions_host", str(ROOT), "--port", str(port), "--with-parent"]
+    def _start(self) -> Child:
+        argv = [sys.executable, "-m", "local.functions_host", str(ROOT), "--port", str(self._port), "--with-parent"]
         child = start("the Functions host", argv, log=self._log, env=self._settings)
         try:
             child.wait_until(announced, START_TIMEOUT_S)

@@ -5,8 +5,10 @@ output, `ready {"http": "http://127.0.0.1:41234"}`; everything it prints goes to
 pipe that stays open as long as the parent lives: a child that reads end-of-file there has lost its parent and exits.
 """
 
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 READY = "ready "
+PORTS = range(20_000, 32_000)
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -163,7 +166,13 @@ def stop_when_orphaned(stop: Callable[[], None]) -> None:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago, for a program that cannot say which port it took."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that was free a moment ago, for a program that cannot say which port it took.
+
+    It is none of those that systems give to outgoing connections: a program that is stopped and started again finds its
+    port as it left it.
+    """
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ProcessError(f"none of the ports {PORTS.start} to {PORTS.stop - 1} of 127.0.0.1 is free")
