@@ -3,15 +3,15 @@
 At the end everything is mended, and it waits until the relay says that it is level with the ledger.
 """
 
-import heapq
 import os
 import signal
 import subprocess
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from itertools import count, islice
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from local.chaos import schedule
@@ -33,7 +33,15 @@ FRESH_S = 5.0
 LEVEL_LOOKS = 2
 """So often in a row the relay must say that it is level."""
 
-Undo = Callable[[], None]
+Act = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """What is done at a time, in seconds from the start."""
+
+    at: float
+    act: Act
 
 
 class Player:
@@ -83,14 +91,12 @@ class Player:
 
     def _direct(self, episodes: Iterable[Episode], committing: threading.Thread, seconds: float) -> None:
         began = said = time.monotonic()
-        order = count()
-        due = [(began + one.at, next(order), self._beginning(one, order)) for one in episodes]
-        heapq.heapify(due)
-        self._due = due
+        # In the order planned, however late: what begins at a place finds ended what was there before.
+        due = deque(sorted((moment for one in episodes for moment in self._moments(one)), key=lambda one: one.at))
         while due or committing.is_alive():
             now = time.monotonic()
-            while due and due[0][0] <= now:
-                heapq.heappop(due)[2]()
+            while due and began + due[0].at <= now:
+                due.popleft().act()
             self._tend()
             if now - said > SAY_EVERY_S:
                 said = now
@@ -100,15 +106,17 @@ class Player:
                 )
             time.sleep(TICK_S)
 
-    def _beginning(self, episode: Episode, order: "count[int]") -> Undo:
+    def _moments(self, episode: Episode) -> "tuple[_Moment, _Moment]":
+        """The beginning of an episode, and its end."""
+        undo: list[Act] = []
+
         def begin() -> None:
             self.episodes[_what(episode.accident)] += 1
-            end = self._begin(episode.accident)
-            heapq.heappush(self._due, (time.monotonic() + episode.lasts, next(order), end))
+            undo.append(self._begin(episode.accident))
 
-        return begin
+        return _Moment(episode.at, begin), _Moment(episode.at + episode.lasts, lambda: undo.pop()())
 
-    def _begin(self, accident: Accident) -> Undo:
+    def _begin(self, accident: Accident) -> Act:
         """Have it happen; what ends it."""
         parts, where = self._parts, accident.where
         match accident.what:
@@ -159,6 +167,9 @@ class Player:
             if process.poll() is not None:
                 self.commands[f"{name}, exit code {process.returncode}"] += 1
                 self._running.remove((name, process))
+                if name == "resume" and process.returncode:
+                    # An operator who is told that it did not work tries again.
+                    self._command(name)
 
     # ---- the end
 
@@ -204,7 +215,7 @@ class Player:
         )
 
 
-def _freeze(part: Part) -> Undo:
+def _freeze(part: Part) -> Act:
     pid = part.child.pid
     os.kill(pid, signal.SIGSTOP)
     return lambda: wake(part)
