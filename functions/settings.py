@@ -15,8 +15,15 @@ import msgspec
 from functions.leasing.conditions import MAX_KEY_TEXT
 
 LEDGER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 MAX_SHOWN = 60
+SECRET_MARK = re.compile("whsec_|=", re.IGNORECASE)
+KEY_LIKE = re.compile(r"[A-Za-z0-9+/_-]{20,}")
+"""What a key in base64, of either alphabet, looks like; it has letters of both cases."""
 MAX_WEBHOOK_SECRETS = 2
+MORE_IN_URL = re.compile("[?#@=;]")
+"""Where keys and passwords stand in a URL, or a whole connection string in its place: then nothing of it is shown."""
+HOST = re.compile(r"[a-z0-9_]+([.-]+[a-z0-9_]+)*|[0-9a-f:.]+")
 SIGNING_PREFIX = "whsec_"
 SIGNING_KEY_BYTES = range(24, 65)
 
@@ -72,9 +79,16 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             "TABLES_CONNECTION_STRING: found a text that is no connection string (its value is not shown); "
             "allowed is one with AccountName= and AccountKey=, or with TableEndpoint= and SharedAccessSignature="
         )
+    if connection_string and _is_readable_on_the_way(connection_string):
+        raise SettingsError(
+            "TABLES_CONNECTION_STRING: found http:// in it (its value is not shown), which is allowed on this machine "
+            "only, else https://"
+        )
     if endpoint and not _is_endpoint(endpoint):
-        found = "a connection string (not shown)" if "=" in endpoint else shown(endpoint)
-        raise SettingsError(f"TABLES_ENDPOINT: found {found}; allowed is an https:// URL without a query")
+        found = "more than a host and a path (not shown)" if MORE_IN_URL.search(endpoint) else _found(endpoint)
+        raise SettingsError(
+            f"TABLES_ENDPOINT: found {found}; allowed is a plain https:// URL without a user, a query or white space"
+        )
     return Settings(
         ledger_name=_ledger_name(environment),
         lessors=_lessors(environment),
@@ -88,7 +102,7 @@ def _ledger_name(environment: Mapping[str, str]) -> str:
     name = environment.get("LEDGER_NAME", "")
     if not LEDGER_NAME.fullmatch(name):
         raise SettingsError(
-            f"LEDGER_NAME: found {shown(name)}; allowed are 1 to 63 characters of a-z, 0-9 and -, "
+            f"LEDGER_NAME: found {_found(name)}; allowed are 1 to 63 characters of a-z, 0-9 and -, "
             "the same name for the Function app and the relay"
         )
     return name
@@ -100,10 +114,11 @@ def _lessors(environment: Mapping[str, str]) -> frozenset[str]:
         raise SettingsError(
             "LESSOR_PUBLIC_KEYS: found nothing; allowed are base58 Ed25519 public keys, comma-separated"
         )
-    for key in keys:
+    for place, key in enumerate(keys, 1):
         if not is_public_key(key):
             raise SettingsError(
-                f"LESSOR_PUBLIC_KEYS: found {shown(key)}; allowed are base58 Ed25519 public keys, comma-separated"
+                f"LESSOR_PUBLIC_KEYS: found {_found(key)}, number {place} of {len(keys)}; allowed are base58 Ed25519 "
+                "public keys, comma-separated"
             )
     return frozenset(keys)
 
@@ -127,21 +142,40 @@ def _webhook_secrets(environment: Mapping[str, str]) -> tuple[Secret, ...]:
 
 def _is_connection_string(text: str) -> bool:
     """Whether the tables SDK can make a connection of this: an account or endpoint, and a key."""
-    parts = [part.partition("=") for part in text.split(";") if part]
-    if not all(equals for _, equals, _ in parts):
+    if not all("=" in part for part in text.split(";") if part):
         return False
-    named = {name.strip().lower(): value for name, _, value in parts if value}
+    named = _parts(text)
     has_key = {"accountname", "accountkey"} <= named.keys()
     has_signature = "sharedaccesssignature" in named and bool({"accountname", "tableendpoint"} & named.keys())
     return has_key or has_signature or named.get("usedevelopmentstorage", "").lower() == "true"
 
 
+def _is_readable_on_the_way(connection_string: str) -> bool:
+    """Whether what is sent, and with it a SAS, leaves this machine over http://."""
+    named = _parts(connection_string)
+    if "tableendpoint" not in named:
+        return named.get("defaultendpointsprotocol", "").strip().lower() == "http"
+    try:
+        parts = urlsplit(named["tableendpoint"].strip())
+    except ValueError:
+        return False
+    return parts.scheme == "http" and parts.hostname not in LOOPBACK
+
+
+def _parts(connection_string: str) -> dict[str, str]:
+    """The values in a connection string, by name in lower case."""
+    parts = [part.partition("=") for part in connection_string.split(";")]
+    return {name.strip().lower(): value for name, _, value in parts if value}
+
+
 def _is_endpoint(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        return parts.scheme == "https" and bool(parts.hostname) and parts.port != 0 and "=" not in text
+        is_right = parts.scheme == "https" and bool(HOST.fullmatch(parts.hostname or "")) and parts.port != 0
     except ValueError:
         return False
+    # urlsplit passes over some control characters; the SDK does not, at every request.
+    return is_right and text.isascii() and text.isprintable() and " " not in text and not MORE_IN_URL.search(text)
 
 
 def signing_key(secret: str) -> bytes:
@@ -177,3 +211,11 @@ def is_public_key(text: str) -> bool:
 def shown(value: str) -> str:
     """A value that is not secret, quoted and cut for an error message."""
     return "nothing" if not value else repr(value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "…")
+
+
+def _found(value: str) -> str:
+    """A wrong value for an error message; not shown where it may be a secret that was set in the wrong place."""
+    is_key = any(one.lower() != one != one.upper() for one in KEY_LIKE.findall(value))
+    if is_key or SECRET_MARK.search(value):
+        return f"{len(value)} characters that may be a secret (not shown)"
+    return shown(value)

@@ -90,8 +90,8 @@ def entry[T](req: func.HttpRequest, kind: type[T]) -> T:
 
 def query[T](req: func.HttpRequest, kind: type[T]) -> T:
     """The parameters in a request's URL, as the fields of `kind`. Raises RequestError 400 naming the parameter."""
-    # The host takes the key from ?code= as well.
-    given = {name: value for name, value in req.params.items() if name != "code"}
+    # The host takes the key from ?code= as well, in upper or lower case.
+    given = {name: value for name, value in req.params.items() if name.lower() != "code"}
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:

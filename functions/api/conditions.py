@@ -51,7 +51,7 @@ def read(req: func.HttpRequest) -> Condition:
         return Condition(exists=True)
     if match:
         # A weak tag never matches: the comparison is the strong one.
-        return Condition(versions=frozenset(re.findall(r'(?<!W/)"([^"]*)"', match)))
+        return Condition(versions=frozenset(tag for weak, tag in re.findall(r'(W/)?"([^"]*)"', match) if not weak))
     return Condition(exists=False if none_match else None)
 
 

@@ -13,6 +13,7 @@ from functions.api.routes import Parts, answering, driver_key
 from functions.leasing.driver import Driver, Lease
 from functions.rating.premium import Premium
 from functions.rating.words import explain
+from functions.wording import on_one_line
 
 PLAIN_TEXT = "text/plain"
 
@@ -75,7 +76,8 @@ def _explained(driver: Driver, leases: list[Lease]) -> DriverExplanation:
 
 
 def _summary(driver: Driver) -> str:
-    who = driver.profile.name if driver.profile and driver.profile.name else f"The driver with the key {driver.key}"
+    named = on_one_line(driver.profile.name) if driver.profile else ""
+    who = named or f"The driver with the key {driver.key}"
     number = len(driver.open_leases)
     cars = f"{number} car{'s' if number != 1 else ''}"
     known = "" if driver.profile else " The insurer has entered nothing about them yet: they are priced provisionally."
@@ -85,7 +87,8 @@ def _summary(driver: Driver) -> str:
 def _car(lease: Lease) -> str:
     about = lease.description
     name = " ".join(word for word in (about.manufacturer, about.model, about.model_year) if word)
-    return f"{name or 'A car without a description'}, VIN {about.vin or 'unknown'}"
+    # What a lessor wrote on the ledger must not look like a sentence of ours.
+    return on_one_line(f"{name or 'A car without a description'}, VIN {about.vin or 'unknown'}")
 
 
 def _lines(explained: DriverExplanation) -> Iterator[str]:

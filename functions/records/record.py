@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from azure.core.exceptions import (
     AzureError,
+    ClientAuthenticationError,
     HttpResponseError,
     ResourceExistsError,
     ResourceModifiedError,
@@ -32,7 +33,7 @@ from functions.records.changeset import Delete, Insert, Merge, Operation, Replac
 from functions.records.errors import ConflictError, DamagedError, RecordError, RefusedError, UnavailableError
 from functions.records.rows import AppliedTransaction
 from functions.records.wire import BACKOFF_S, CONNECT_TIMEOUT_S, READ_TIMEOUT_S, RETRIES, Wire
-from functions.settings import Settings
+from functions.settings import Settings, SettingsError
 
 DRIVERS = "Drivers"
 CARS = "Cars"
@@ -284,7 +285,11 @@ def _ours(error: AzureError) -> RecordError:
         return ConflictError("the rows were written by somebody else")
     if error.status_code in {400, 413}:
         return RefusedError(f"Table Storage refuses the request ({_code(error)})")
-    return UnavailableError(f"Table Storage answered {error.status_code}")
+    if error.status_code is None and isinstance(error, ClientAuthenticationError):
+        # Before anything was sent.
+        return UnavailableError(f"no key or identity to sign requests to Table Storage with ({type(error).__name__})")
+    refused = ": it does not accept the account's key, SAS or identity" if error.status_code in {401, 403} else ""
+    return UnavailableError(f"Table Storage answered {error.status_code}{refused}")
 
 
 def _code(error: AzureError) -> str | None:
@@ -297,7 +302,10 @@ def _put(record: rows.Entity, etag: str | None) -> Operation:
 
 
 def open_record(settings: Settings) -> Record:
-    """The record in the storage account of the settings: by connection string, or by managed identity."""
+    """The record in the storage account of the settings: by connection string, or by managed identity.
+
+    Raises SettingsError when the SDK cannot use the connection string.
+    """
     # The SDK logs every request at the level of ordinary messages, which Application Insights would bill.
     logging.getLogger("azure.core.pipeline.policies.http_logging_policy").setLevel(logging.WARNING)
     # Without this, the default transport reads the proxy settings of the environment at every request.
@@ -307,10 +315,17 @@ def open_record(settings: Settings) -> Record:
         "retry_backoff_factor": BACKOFF_S,
         "connection_timeout": CONNECT_TIMEOUT_S,
         "read_timeout": READ_TIMEOUT_S,
+        "permit_redirects": False,
     }
     if settings.tables_connection_string:
-        text = settings.tables_connection_string.reveal()
-        service = TableServiceClient.from_connection_string(text, **options)
+        try:
+            service = TableServiceClient.from_connection_string(settings.tables_connection_string.reveal(), **options)
+        except ValueError:
+            # The SDK's text may quote what it could not read.
+            raise SettingsError(
+                "TABLES_CONNECTION_STRING: found a text that the tables SDK cannot use (its value is not shown); "
+                "allowed is a connection string as it stands at the storage account"
+            ) from None
         return Record(service, Wire(service.url, service.credential))
     credential = DefaultAzureCredential()
     service = TableServiceClient(endpoint=settings.tables_endpoint, credential=credential, **options)

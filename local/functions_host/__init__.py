@@ -9,13 +9,13 @@ Imitated:
 - routes are tried in the order of the functions' names, case-blind, with the `routePrefix` of host.json;
   a known path with a method that nobody takes is a 404, not a 405;
 - keys are enforced, unlike under `func start`, because the product relies on them: `x-functions-key`, else `?code=`;
-  too little is a 401 with no body;
+  the master key, host keys, and keys of one function alone; too little is a 401 with no body;
 - header names arrive in lower case; values of a repeated query parameter are joined by commas, empty ones are dropped;
 - a body without a Content-Length (chunked) arrives empty; one over 100 MB is a 413;
 - an exception, and returning None where a response was promised, is a 500 with no body;
 - `maxConcurrentRequests`, `maxOutstandingRequests` (429) and `customHeaders` of host.json.
 
 Not imitated: triggers other than HTTP and bindings other than the HTTP response (such functions are named at the start
-and not served), the /admin endpoints, a key of one function alone, CORS, and what the platform in front of the host
+and not served), the /admin endpoints, CORS, and what the platform in front of the host
 adds (the 230 s limit, the 4 KB limit of a URL, cold starts). Other settings of host.json are named at the start.
 """

@@ -1,7 +1,7 @@
 """Command line of the local Functions host: `python -m local.functions_host FOLDER`.
 
 Serves the Function app in FOLDER (function_app.py, host.json) on a TCP port until SIGTERM or SIGINT. App settings are
-the environment, keys come from two variables of it. See the package's docstring for what is imitated and what is not.
+the environment, keys come from three variables of it. See the package's docstring for what is imitated and what is not.
 """
 
 import argparse
@@ -22,22 +22,24 @@ import uvicorn
 from local import processes
 from local.functions_host import worker
 from local.functions_host.bindings import HttpFunction, UnservedFunction
-from local.functions_host.errors import AddressError, AppError, StartError
+from local.functions_host.errors import AddressError, AppError, SettingsError, StartError
 from local.functions_host.front import Front
 from local.functions_host.keys import AuthLevel, Keys
 from local.functions_host.routing import RouteTable
 from local.functions_host.settings import HostSettings, body_limit, read_host_settings, read_local_settings
 from local.functions_host.throttle import Throttle
 
-FUNCTION_KEYS = "LOCAL_FUNCTIONS_KEY"
+HOST_KEYS = "LOCAL_FUNCTIONS_KEY"
+FUNCTION_KEYS = "LOCAL_FUNCTIONS_KEYS"
 MASTER_KEY = "LOCAL_FUNCTIONS_MASTER_KEY"
 GRACE = 1  # seconds that calls under way get when the host is stopped
 
 _EPILOG = f"""\
 keys (enforced, unlike under `func start`), from the environment, where no process list shows them:
-  {FUNCTION_KEYS}         opens every function of level FUNCTION; several, for rotation, separated by commas
+  {HOST_KEYS}         host keys: each opens every function of level FUNCTION; several, for rotation, separated by commas
+  {FUNCTION_KEYS}        keys of one function each, as name=key, separated by commas
   {MASTER_KEY}  opens every function, also those of level ADMIN
-Both are taken out of the environment before the app is loaded.
+All are taken out of the environment before the app is loaded.
 
 exit codes: 0 stopped, 1 the app or its settings are at fault (the last lines say which), 2 wrong usage
 """
@@ -85,14 +87,14 @@ def set_up(folder: Path, settings: Path | None, host: str, port: int, environ: M
     return Setup(
         folder=folder,
         host_settings=host_settings,
-        keys=Keys.from_text(environ.pop(FUNCTION_KEYS, ""), environ.pop(MASTER_KEY, "")),
+        keys=Keys.from_text(environ.pop(HOST_KEYS, ""), environ.pop(MASTER_KEY, ""), environ.pop(FUNCTION_KEYS, "")),
         body_limit=body_limit(environ),
         listener=_bind(host, port),
     )
 
 
 async def serve(setup: Setup, ready_line: TextIO, *, with_parent: bool, verbose: bool) -> NoReturn:
-    """Index the app, serve it until told to stop, end the process. Raises AppError or RouteError."""
+    """Index the app, serve it until told to stop, end the process. Raises AppError, RouteError or SettingsError."""
     _on_stop_signals(lambda: os._exit(0))  # while the app is being loaded nothing is at stake yet
     front = _front(setup, await worker.index(setup.folder))
     config = uvicorn.Config(
@@ -133,6 +135,7 @@ async def serve(setup: Setup, ready_line: TextIO, *, with_parent: bool, verbose:
 def _front(setup: Setup, indexed: Sequence[HttpFunction | UnservedFunction]) -> Front:
     served = [function for function in indexed if isinstance(function, HttpFunction)]
     unserved = [function for function in indexed if isinstance(function, UnservedFunction)]
+    _check_names(setup.keys, served)
     routes = RouteTable(served, setup.host_settings.route_prefix)
     _report(setup, routes, unserved)
     return Front(
@@ -143,6 +146,13 @@ def _front(setup: Setup, indexed: Sequence[HttpFunction | UnservedFunction]) -> 
         custom_headers=setup.host_settings.custom_headers,
         invoke=worker.invoke,
     )
+
+
+def _check_names(keys: Keys, served: Sequence[HttpFunction]) -> None:
+    """Raise SettingsError for a key of a function that is not there: a typing error, which would lock somebody out."""
+    unknown = keys.function_keys.keys() - {function.name.lower() for function in served}
+    if unknown:
+        raise SettingsError(f"{FUNCTION_KEYS} names no function of the app: {', '.join(sorted(unknown))}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -206,8 +216,9 @@ def _report(setup: Setup, routes: RouteTable, unserved: Sequence[UnservedFunctio
         _LOG.warning("host.json: no effect here: %s", ", ".join(setup.host_settings.without_effect))
     for function in unserved:
         _LOG.warning("function %s is not served: bindings %s", function.name, ", ".join(function.bindings))
-    if not setup.keys.function_keys and any(function.level is AuthLevel.FUNCTION for function in routes.functions):
-        _LOG.warning("%s is not set: functions of level FUNCTION open to the master key alone", FUNCTION_KEYS)
+    is_keyless = not (setup.keys.host_keys or setup.keys.function_keys)
+    if is_keyless and any(function.level is AuthLevel.FUNCTION for function in routes.functions):
+        _LOG.warning("%s is not set: functions of level FUNCTION open to the master key alone", HOST_KEYS)
 
 
 def _on_stop_signals(act: Callable[[], object]) -> None:

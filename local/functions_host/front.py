@@ -65,7 +65,7 @@ class Front:
         function, route_values = found
         headers = requests.header_values(scope["headers"])
         query = requests.query_values(scope["query_string"])
-        if self.keys.level_of(requests.presented_key(headers, query)) < function.level:
+        if self.keys.level_of(requests.presented_key(headers, query), function.name) < function.level:
             return Reply(401)
         # Without a Content-Length the host hands on no body: not even a chunked one that is there.
         size = int(headers.get("content-length", ["0"])[0])

@@ -372,6 +372,15 @@ def test_a_node_cannot_send_the_relay_to_another_host(hostile: Start, child: In,
     assert elsewhere.connections == 0
 
 
+def test_what_comes_with_a_redirect_is_not_read(hostile: Start, child: In) -> None:
+    moved = head("location: /elsewhere", status="307 Elsewhere")
+    node, function = hostile(endlessly(moved, b" " * MIB)), hostile(endlessly(moved, b" " * MIB))
+    told = child(ask, node.url(), "block", most=150)
+    assert "more than 65,536 bytes" in told.result
+    told = child(post, function.url() + "/api/ledger-events", 10.0, most=150)
+    assert not told.result["settled"]
+
+
 def ask_often(url: str, times: int) -> int:
     """In the child: ask for the same block again and again; how often it was there."""
     asked = Ledger((url,))

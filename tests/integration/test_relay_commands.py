@@ -1,7 +1,13 @@
 """The commands of the relay package, beside a running relay on the real path."""
 
 import json
+import secrets
+import socket
 import subprocess
+import threading
+import time
+from contextlib import ExitStack
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +16,12 @@ from azure.data.tables import TableServiceClient, UpdateMode
 
 from local.scenario import LedgerClient
 from local.stack import LEDGER_NAME, Stack
+from relay.checkpoint import CheckpointTable, Report
+from relay.commands.doctor import Level, check_clock
 from relay.exits import Exit
+from relay.parked import ParkedCar, ParkedTable
+from relay.progress import Mark
+from relay.settings import Secret, TablesSettings
 from tests.integration.conftest import LESSOR, eventually
 from tests.integration.relays import TERMS, checkpoint, command, has, relaying, said, status
 from tests.writing import Json, new_car, new_keys
@@ -228,3 +239,55 @@ def test_without_table_storage_commands_say_so(stack: Stack) -> None:
     done = command(stack, "status", TABLES_CONNECTION_STRING=nowhere)
     assert done.returncode == Exit.NO_TABLES
     assert "Table Storage gave no answer" in done.stderr
+
+
+UNRULY = "not a transaction: unknown field `\x1b[2J\r\nheartbeat_age_s  0.1\u2028\u202e`"
+
+
+@pytest.mark.parametrize("asked", [["park", "list"], ["status"]], ids=" ".join)
+def test_a_reason_from_outside_adds_no_line_to_what_a_command_prints(stack: Stack, asked: list[str]) -> None:
+    ledger_name = f"unruly-{secrets.token_hex(4)}"
+    settings = TablesSettings(ledger_name, Secret(stack.tables), "")
+    parked, checkpoint_table = ParkedTable(settings), CheckpointTable(settings)
+    checkpoint_table.claim(lambda: 0)
+    parked.park(ParkedCar("a" * 64, "b" * 64, "000000000001-000000", UNRULY))
+    checkpoint_table.advance(Mark(0), Report(last_error=UNRULY))
+    parked.close()
+    checkpoint_table.close()
+
+    done = command(stack, *asked, LEDGER_NAME=ledger_name)
+
+    assert done.returncode == Exit.DONE
+    assert "unknown field" in done.stdout
+    assert all(line.isprintable() for line in done.stdout.split("\n"))
+
+
+def test_what_people_are_told_on_standard_error_is_one_line(stack: Stack) -> None:
+    done = command(stack, "redrive", "\u202eall is well\u2028")
+    assert done.stderr == "leasehook relay: car \\u202eall is well\\u2028 is not parked\n"
+
+
+def test_the_doctor_asks_a_node_for_its_clock_and_neither_follows_it_nor_reads_on() -> None:
+    head = f"HTTP/1.1 307 Elsewhere\r\nDate: {formatdate(usegmt=True)}\r\nLocation: /elsewhere\r\n"
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as node, ExitStack() as connections:
+
+        def answer() -> None:
+            # The body that is announced does not come.
+            while connection := _accepted(node):
+                connections.enter_context(connection)
+                asked.append(connection.recv(65_536).split(b"\r\n")[0])
+                connection.sendall(f"{head}Content-Length: 10000000000\r\n\r\n".encode())
+
+        threading.Thread(target=answer, daemon=True).start()
+        began = time.monotonic()
+        [finding] = check_clock("node", f"http://127.0.0.1:{node.getsockname()[1]}/api/v1/")
+        assert time.monotonic() - began < 5
+        assert (finding.level, asked) == (Level.OK, [b"HEAD /api/v1/ HTTP/1.1"])
+
+
+def _accepted(listener: socket.socket) -> socket.socket | None:
+    try:
+        return listener.accept()[0]
+    except OSError:
+        return None

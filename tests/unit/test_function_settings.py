@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from functions.settings import Secret, SettingsError, is_public_key, read_settings, shown, signing_key
 from local.scenario import key_pair
+from tests.secret_texts import secret_texts, shows
 from tests.signing import signing_secret
 
 LESSOR, OTHER = key_pair("lessor").public_key, key_pair("other lessor").public_key
@@ -153,8 +154,13 @@ def test_a_ledger_may_have_this_name(name: str) -> None:
         ({"LESSOR_PUBLIC_KEYS": ""}, "LESSOR_PUBLIC_KEYS", "nothing", "base58 Ed25519 public keys"),
         ({"LESSOR_PUBLIC_KEYS": " , "}, "LESSOR_PUBLIC_KEYS", "nothing", "comma-separated"),
         ({"LESSOR_PUBLIC_KEYS": "0x12"}, "LESSOR_PUBLIC_KEYS", "'0x12'", "base58"),
-        ({"LESSOR_PUBLIC_KEYS": f"{LESSOR},{OTHER[:-2]}"}, "LESSOR_PUBLIC_KEYS", f"'{OTHER[:-2]}'", "base58"),
-        ({"LESSOR_PUBLIC_KEYS": f"{LESSOR};{OTHER}"}, "LESSOR_PUBLIC_KEYS", LESSOR, "comma-separated"),
+        (
+            {"LESSOR_PUBLIC_KEYS": f"{LESSOR},{OTHER[:-2]}"},
+            "LESSOR_PUBLIC_KEYS",
+            "(not shown), number 2 of 2",
+            "base58",
+        ),
+        ({"LESSOR_PUBLIC_KEYS": f"{LESSOR};{OTHER}"}, "LESSOR_PUBLIC_KEYS", "number 1 of 1", "comma-separated"),
         ({"LESSOR_PUBLIC_KEYS": "\u00e9"}, "LESSOR_PUBLIC_KEYS", "'\u00e9'", "base58"),
         ({"TABLES_CONNECTION_STRING": ""}, "TABLES_CONNECTION_STRING, TABLES_ENDPOINT", "neither", "set one"),
         ({"TABLES_ENDPOINT": ENDPOINT}, "TABLES_CONNECTION_STRING, TABLES_ENDPOINT", "both", "set one"),
@@ -263,3 +269,28 @@ def test_any_settings_are_read_or_refused_with_one_line(environment: dict[str, s
         return
     assert len(message.splitlines()) == 1
     assert ACCOUNT_KEY not in message
+
+
+@pytest.mark.parametrize("variable", [*GOOD, "TABLES_ENDPOINT", "WEBHOOK_SECRETS"])
+@given(secret_texts(), st.sampled_from(["{}", " {} ", "{},{}", "x{}", "https://{}", "{};", "{}\n{}"]))
+def test_a_secret_in_the_place_of_any_setting_is_not_shown(variable: str, secret: str, written: str) -> None:
+    message = ""
+    try:
+        read_settings(GOOD | {variable: written.replace("{}", secret)})
+    except SettingsError as refused:
+        message = str(refused)
+    assert not shows(message, secret)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"DefaultEndpointsProtocol=http;AccountName=acme;AccountKey={ACCOUNT_KEY}",
+        f"AccountName=acme;AccountKey={ACCOUNT_KEY};TableEndpoint=http://acme.table.core.windows.net",
+        "TableEndpoint=HTTP://127.0.0.1.acme.example:10002/acme;SharedAccessSignature=sv=2019-02-02&sig=x",
+    ],
+)
+def test_what_would_leave_this_machine_unencrypted_is_refused(text: str) -> None:
+    message = refusal(TABLES_CONNECTION_STRING=text)
+
+    assert "found http:// in it (its value is not shown), which is allowed on this machine only" in message

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.functions_host.bindings import HttpFunction
-from local.functions_host.errors import RouteError
+from local.functions_host.errors import RouteError, SettingsError
 from local.functions_host.keys import AuthLevel, Keys
 from local.functions_host.routing import RouteTable, parse_template
 
@@ -151,7 +151,7 @@ def test_a_route_that_begins_with_a_slash_is_refused_under_a_prefix_and_names_it
         RouteTable([http_function("a", "/cars")], "api")
 
 
-KEYS = Keys.from_text("old, new,", "master")
+KEYS = Keys.from_text("old, new,", "master", "car=of the car==, Drivers = of drivers,car=another of the car")
 
 
 @pytest.mark.parametrize(
@@ -168,11 +168,35 @@ KEYS = Keys.from_text("old, new,", "master")
     ],
 )
 def test_a_key_opens_the_level_it_was_given_for(presented: str | None, level: AuthLevel) -> None:
-    assert KEYS.level_of(presented) is level
+    assert KEYS.level_of(presented, "car") is level
+
+
+@pytest.mark.parametrize(
+    ("presented", "function", "level"),
+    [
+        ("of the car==", "car", AuthLevel.FUNCTION),
+        ("of the car==", "CAR", AuthLevel.FUNCTION),
+        ("another of the car", "car", AuthLevel.FUNCTION),
+        ("of drivers", "drivers", AuthLevel.FUNCTION),
+        ("of the car==", "drivers", AuthLevel.ANONYMOUS),
+        ("of the car", "car", AuthLevel.ANONYMOUS),
+        ("of drivers", "car", AuthLevel.ANONYMOUS),
+        ("of drivers", "health", AuthLevel.ANONYMOUS),
+    ],
+)
+def test_the_key_of_a_function_opens_that_one_alone(presented: str, function: str, level: AuthLevel) -> None:
+    assert KEYS.level_of(presented, function) is level
 
 
 def test_a_host_without_keys_opens_nothing_to_an_empty_key() -> None:
-    assert Keys.from_text("", "").level_of("") is AuthLevel.ANONYMOUS
+    assert Keys.from_text("", "").level_of("", "car") is AuthLevel.ANONYMOUS
+
+
+@pytest.mark.parametrize("text", ["secret", "=secret", "car=secret,drivers=", "car=secret, =secret"])
+def test_a_key_of_a_function_without_its_name_is_refused_and_not_shown(text: str) -> None:
+    with pytest.raises(SettingsError, match="is not of the form name=key") as refused:
+        Keys.from_text("", "", text)
+    assert "secret" not in str(refused.value)
 
 
 def test_the_levels_include_one_another() -> None:
@@ -180,5 +204,4 @@ def test_the_levels_include_one_another() -> None:
 
 
 def test_keys_do_not_show_when_they_are_printed() -> None:
-    assert "old" not in repr(KEYS)
-    assert "master" not in repr(KEYS)
+    assert not [key for key in ("old", "master", "of the car", "of drivers") if key in repr(KEYS)]

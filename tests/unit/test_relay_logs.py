@@ -95,6 +95,13 @@ def test_no_fact_can_break_a_line_in_two_or_steer_a_terminal(log_format: str, va
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
+def test_no_argument_of_a_message_can_break_its_line_or_steer_a_terminal(log_format: str, console: Console) -> None:
+    write_logs(log_format)
+    log.error("another relay has taken over: %s", "relay \x1b[2J\r\n\u2028 took over")
+    assert console.line().isprintable()
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
 def test_a_message_without_facts_is_a_line_too(log_format: str, console: Console) -> None:
     write_logs(log_format)
     log.info("stopping")

@@ -1,11 +1,17 @@
 """The relay's settings: what is accepted, and the one line that says what is wrong with the rest."""
 
-import pytest
+import re
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from local.processes import ROOT
 from relay.errors import SettingsError
 from relay.events import MAX_BATCH_BYTES
 from relay.settings import Secret, Settings, TablesSettings, read_settings, read_tables_settings
 from relay.tables import open_service
+from tests.secret_texts import secret_texts, shows
 from tests.signing import signing_secret
 from tests.writing import new_keys
 
@@ -24,6 +30,8 @@ RIGHT = {
     "FUNCTION_KEY": KEY,
     "TABLES_CONNECTION_STRING": f"AccountName=account;AccountKey={ACCOUNT_KEY}",
 }
+
+EVERY_SETTING = re.findall(r"^\| `((?!LOCAL_)[A-Z_]+)`", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE)
 
 
 def read(**changed: str) -> Settings:
@@ -143,7 +151,7 @@ WRONG = [
     ("LEDGER_STREAM_URL", "ws://user:hunter2@host/", "not shown", "ws://"),
     ("LESSOR_PUBLIC_KEYS", "", "nothing", "base58 Ed25519"),
     ("LESSOR_PUBLIC_KEYS", " , ", "nothing", "base58 Ed25519"),
-    ("LESSOR_PUBLIC_KEYS", f"{LESSOR},{LESSOR[:-1]}", LESSOR[:-1], "base58 Ed25519"),
+    ("LESSOR_PUBLIC_KEYS", f"{LESSOR},{LESSOR[:-1]}", "(not shown), number 2 of 2", "base58 Ed25519"),
     ("LESSOR_PUBLIC_KEYS", "0OIl", "'0OIl'", "base58 Ed25519"),
     ("LESSOR_PUBLIC_KEYS", "é", "'é'", "base58 Ed25519"),
     ("LESSOR_PUBLIC_KEYS", "1" * 100_000, "1111", "base58 Ed25519"),
@@ -295,3 +303,27 @@ def test_a_connection_string_that_the_sdk_cannot_use_is_named_without_its_value(
     with pytest.raises(SettingsError, match="TABLES_CONNECTION_STRING") as caught:
         open_service(odd)
     assert "of-this-test" not in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", EVERY_SETTING)
+@given(secret_texts(), st.sampled_from(["{}", " {} ", "{},{}", "x{}", "https://{}", "{};", "{}\n{}"]))
+def test_a_secret_in_the_place_of_any_setting_is_not_shown(variable: str, secret: str, written: str) -> None:
+    message = ""
+    try:
+        read(**{variable: written.replace("{}", secret)})
+    except SettingsError as refused:
+        message = str(refused)
+    assert not shows(message, secret)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"DefaultEndpointsProtocol=http;AccountName=acme;AccountKey={ACCOUNT_KEY}",
+        f"AccountName=acme;AccountKey={ACCOUNT_KEY};TableEndpoint=http://acme.table.core.windows.net",
+        "TableEndpoint=HTTP://127.0.0.1.acme.example:10002/acme;SharedAccessSignature=sv=2019-02-02&sig=x",
+    ],
+)
+def test_what_would_leave_this_machine_unencrypted_is_refused(text: str) -> None:
+    message = refusal(TABLES_CONNECTION_STRING=text)
+    assert "found http:// in it (its value is not shown), which is allowed on this machine only" in message

@@ -19,6 +19,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from relay.errors import SettingsError
+from relay.settings import found
 
 CHUNK = 256 * 1024
 CA_BUNDLE = "REQUESTS_CA_BUNDLE"
@@ -45,8 +46,14 @@ def prepare(session: requests.Session, url: str, connections: int) -> None:
     session.verify = authorities()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers["accept-encoding"] = "gzip"
+    # Even where a redirect is not to be followed, requests reads its body, whole, to be ready for the next request.
+    session.get_redirect_target = _nowhere  # type: ignore[method-assign, assignment]
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=connections))
+
+
+def _nowhere(_answer: requests.Response) -> None:
+    """Where a redirect leads."""
 
 
 def authorities() -> str:
@@ -56,7 +63,7 @@ def authorities() -> str:
     """
     path = os.environ.get(CA_BUNDLE) or DEFAULT_CA_BUNDLE_PATH
     if not Path(path).exists():
-        raise SettingsError(f"{CA_BUNDLE}: found {path!r}, where there is nothing; allowed is a file of certificates")
+        raise SettingsError(f"{CA_BUNDLE}: found {found(path)}, where nothing is; allowed is a file of certificates")
     return path
 
 

@@ -125,15 +125,15 @@ def read_tables_settings(environment: Mapping[str, str]) -> TablesSettings:
     name = environment.get("LEDGER_NAME", "")
     if not LEDGER_NAME.fullmatch(name):
         raise SettingsError(
-            f"LEDGER_NAME: found {_found(name)}; allowed are 1 to 63 characters of a-z, 0-9 and -, "
+            f"LEDGER_NAME: found {found(name)}; allowed are 1 to 63 characters of a-z, 0-9 and -, "
             "the same name for the Function app and the relay"
         )
     connection_string = environment.get("TABLES_CONNECTION_STRING", "").strip()
     endpoint = environment.get("TABLES_ENDPOINT", "").strip()
     if bool(connection_string) == bool(endpoint):
-        found = "both" if endpoint else "neither"
+        given = "both" if endpoint else "neither"
         raise SettingsError(
-            f"TABLES_CONNECTION_STRING, TABLES_ENDPOINT: found {found}; set one: a storage account's connection string "
+            f"TABLES_CONNECTION_STRING, TABLES_ENDPOINT: found {given}; set one: a storage account's connection string "
             "(locally), or its table endpoint, https://ACCOUNT.table.core.windows.net (managed identity)"
         )
     if connection_string and not _is_connection_string(connection_string):
@@ -160,7 +160,7 @@ def _lessors(environment: Mapping[str, str]) -> frozenset[str]:
     for place, key in enumerate(keys, 1):
         if not _is_public_key(key):
             raise SettingsError(
-                f"LESSOR_PUBLIC_KEYS: found {_found(key)}, number {place} of {len(keys)}; "
+                f"LESSOR_PUBLIC_KEYS: found {found(key)}, number {place} of {len(keys)}; "
                 "allowed are base58 Ed25519 public keys, comma-separated"
             )
     return frozenset(keys)
@@ -210,7 +210,7 @@ def _function_url(environment: Mapping[str, str]) -> str:
     parts = urlsplit(url)
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise SettingsError(
-            f"FUNCTION_URL: found {_found(url)}; http:// is allowed on this machine only, else https://"
+            f"FUNCTION_URL: found {found(url)}; http:// is allowed on this machine only, else https://"
         )
     return url
 
@@ -249,7 +249,7 @@ def _start_from(environment: Mapping[str, str]) -> str:
     text = environment.get("RELAY_START_FROM", "").strip() or START_WORDS[0]
     if text not in START_WORDS and not re.fullmatch("[1-9][0-9]{0,14}", text):
         raise SettingsError(
-            f"RELAY_START_FROM: found {_found(text)}; allowed are beginning, tip, or the height of the first block to "
+            f"RELAY_START_FROM: found {found(text)}; allowed are beginning, tip, or the height of the first block to "
             "deliver, 1 or more"
         )
     return text
@@ -271,7 +271,7 @@ def _check_url(variable: str, url: str, schemes: tuple[str, ...]) -> None:
     # urlsplit passes over some control characters; the clients do not, at every request.
     is_right = is_right and url.isascii() and url.isprintable() and " " not in url
     if not is_right:
-        raise SettingsError(f"{variable}: found {_found(url)}; allowed is an {allowed} URL")
+        raise SettingsError(f"{variable}: found {found(url)}; allowed is an {allowed} URL")
 
 
 def _number(environment: Mapping[str, str], variable: str, *, default: float, least: float, most: float) -> float:
@@ -283,21 +283,21 @@ def _number(environment: Mapping[str, str], variable: str, *, default: float, le
     except ValueError:
         number = float("nan")
     if not least <= number <= most:
-        raise SettingsError(f"{variable}: found {_found(text)}; allowed is a number from {least:g} to {most:g}")
+        raise SettingsError(f"{variable}: found {found(text)}; allowed is a number from {least:g} to {most:g}")
     return number
 
 
 def _whole_number(environment: Mapping[str, str], variable: str, *, default: int, least: int, most: int) -> int:
     text = environment.get(variable, "").strip() or str(default)
     if not (re.fullmatch("[0-9]{1,9}", text) and least <= int(text) <= most):
-        raise SettingsError(f"{variable}: found {_found(text)}; allowed is a whole number from {least} to {most}")
+        raise SettingsError(f"{variable}: found {found(text)}; allowed is a whole number from {least} to {most}")
     return int(text)
 
 
 def _choice(environment: Mapping[str, str], variable: str, *, default: str, allowed: tuple[str, ...]) -> str:
     text = environment.get(variable, "").strip() or default
     if text not in allowed:
-        raise SettingsError(f"{variable}: found {_found(text)}; allowed is {' or '.join(allowed)}")
+        raise SettingsError(f"{variable}: found {found(text)}; allowed is {' or '.join(allowed)}")
     return text
 
 
@@ -306,7 +306,7 @@ def shown(value: str) -> str:
     return "nothing" if not value else repr(value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "…")
 
 
-def _found(value: str) -> str:
+def found(value: str) -> str:
     """A wrong value for an error message; not shown where it may be a secret that was set in the wrong place."""
     is_key = any(one.lower() != one != one.upper() for one in KEY_LIKE.findall(value))
     if is_key or SECRET_MARK.search(value):

@@ -14,8 +14,12 @@ def list_parked(settings: TablesSettings, *, as_json: bool) -> Exit:
     finally:
         table.close()
     lines = [
-        f"{car.asset_id}  from {car.sequence or '-'}{'  (redrive asked)' if car.redrive else ''}\n  {car.reason}"
+        line
         for car in cars
+        for line in (
+            f"{car.asset_id}  from {car.sequence or '-'}{'  (redrive asked)' if car.redrive else ''}",
+            f"  {car.reason}",
+        )
     ]
     show({"parked_cars": len(cars), "parked": [described(car) for car in cars]}, lines, as_json=as_json)
     return Exit.DONE
