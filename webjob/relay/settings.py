@@ -209,9 +209,7 @@ def _function_url(environment: Mapping[str, str]) -> str:
     _check_url("FUNCTION_URL", url, ("http", "https"))
     parts = urlsplit(url)
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise SettingsError(
-            f"FUNCTION_URL: found {found(url)}; http:// is allowed on this machine only, else https://"
-        )
+        raise SettingsError(f"FUNCTION_URL: found {found(url)}; http:// is allowed on this machine only, else https://")
     return url
 
 
