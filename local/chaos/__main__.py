@@ -53,11 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="decides history and accidents (%(default)s)")
     parser.add_argument("--minutes", type=float, default=3.0, help="how long accidents happen (%(default)s)")
     parser.add_argument("--rate", type=float, default=RATE, help="transactions a second, on average (%(default)s)")
+    parser.add_argument("--plan", action="store_true", help="print what would go wrong, and when, and run nothing")
     parser.add_argument("--report", type=Path, help="write the report to this file too")
     parser.add_argument("--keep", action="store_true", help="keep the logs of a good run; those of a bad one are kept")
     asked = parser.parse_args(arguments)
     if asked.minutes <= 0 or asked.rate <= 0:
         parser.error("--minutes and --rate must be more than 0")
+    if asked.plan:
+        for one in plan(asked.seed, asked.minutes * 60):
+            print(f"{one.at:7.1f} s, for {one.lasts:4.1f} s: {one.accident}")
+        return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = Path(tempfile.mkdtemp(prefix="leasehook-chaos-"))
     began = time.monotonic()
