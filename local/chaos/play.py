@@ -53,6 +53,7 @@ class Player:
         self.episodes: Counter[str] = Counter()
         """How many accidents there have been, by what they are."""
         self.redriven = 0
+        self._is_paused = False
         self.commands: Counter[str] = Counter()
         self._parts = parts
         self._say = say
@@ -125,10 +126,10 @@ class Player:
                 return parts.links[where].clear
             case What.KILL:
                 parts.part(where).kill()
-                return parts.part(where).start_again
+                return lambda: self._bring_back(where)
             case What.STOP:
                 parts.part(where).stop()
-                return parts.part(where).start_again
+                return lambda: self._bring_back(where)
             case What.FREEZE:
                 return _freeze(parts.part(where))
             case What.CLOCK:
@@ -137,21 +138,29 @@ class Player:
             case What.POWER_CUT:
                 for name in schedule.PARTS:
                     parts.part(name).kill()
-                return self._power
+                return lambda: self._bring_back(*schedule.PARTS)
             case What.SECOND_RELAY:
                 parts.relays[1].start_again()
                 return parts.relays[1].stop
             case What.PAUSE:
+                self._is_paused = True
                 self._command("pause")
-                return lambda: self._command("resume")
+                return self._resume
             case What.REPLAY:
                 # From wherever: the blocks before are those that the record may be behind with.
                 self._command("replay", "--from", str(1 + len(self.commits.sent_at) // 50))
         return lambda: None
 
-    def _power(self) -> None:
-        for name in schedule.PARTS:
+    def _bring_back(self, *names: str) -> None:
+        for name in names:
             self._parts.part(name).start_again()
+        if schedule.STORAGE in names and not self._is_paused:
+            # What storage lost may be that the relay was to go on: an operator sees it paused, and asks again.
+            self._command("resume")
+
+    def _resume(self) -> None:
+        self._is_paused = False
+        self._command("resume")
 
     def _command(self, *words: str) -> None:
         self._running.append((words[0], self._parts.begin_command(*words)))
@@ -167,7 +176,7 @@ class Player:
             if process.poll() is not None:
                 self.commands[f"{name}, exit code {process.returncode}"] += 1
                 self._running.remove((name, process))
-                if name == "resume" and process.returncode:
+                if name == "resume" and process.returncode and not self._is_paused:
                     # An operator who is told that it did not work tries again.
                     self._command(name)
 

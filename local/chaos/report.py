@@ -1,6 +1,7 @@
 """What came of a chaos run, as text: Markdown tables, first what was promised, then what it went through."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -126,7 +127,8 @@ def _log_lines(logs: Iterable[Path]) -> Counter[str]:
             continue
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                found[json.loads(line)["message"]] += 1
+                # What follows a colon or a semicolon is about this one line.
+                found[re.split("[:;]", json.loads(line)["message"])[0]] += 1
             except (ValueError, KeyError, TypeError):
                 found["no line of the log"] += 1
     return found
