@@ -98,8 +98,8 @@ def decide(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> Dec
     """What `event` does to `car` (None while the car is not in the record), `lessors` being the trusted public keys.
 
     The outcome `duplicate` is given for what the car shows to be applied. A transfer whose inputs are not unspent is
-    `deferred`: whether it was applied long ago is for the caller to look up. So is one of a divided car whose event
-    does not name what was applied last as its predecessor: nothing else tells that one on another branch is missing.
+    `deferred`: whether it was applied long ago is for the caller to look up. So is one that leaves shares of the car
+    unspent and does not name what was applied last as its predecessor: nothing else tells that one is missing.
     """
     try:
         if event.transaction.operation == CREATE:
@@ -160,7 +160,7 @@ def _transfer(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> 
     received, given = sum(output.amount for output in spent), sum(int(one.amount) for one in transaction.outputs)
     if received != given:
         return Decision(Outcome.REJECTED, f"it spends {received} shares and gives {given}")
-    if len(car.unspent) > 1 and event.predecessor != car.last_transaction:
+    if unspent and event.predecessor != car.last_transaction:
         told = f"follows {event.predecessor}" if event.predecessor else "names no predecessor"
         return Decision(Outcome.DEFERRED, f"the car is divided and stands at {car.last_transaction}; the event {told}")
     return _applied(car, event, tuple(spent), lessors)

@@ -1,12 +1,13 @@
 """`make chaos`: play a random history and random accidents on the whole path, then hold the record against the ledger.
 
-Exit code 0 with no difference at all, 1 with any, or when something did not come back. The same seed and length give
+Exit code 0 with no difference at all, 1 with any, or when something did not come back. The same seed, length and rate give
 the same history and the same accidents; what they hit depends on the moment.
 """
 
 import argparse
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -18,7 +19,7 @@ from local.chaos import calm
 from local.chaos.history import LESSORS
 from local.chaos.parts import running_parts
 from local.chaos.play import Player
-from local.chaos.report import Result, bad_ends, report
+from local.chaos.report import Result, report, what_is_wrong
 from local.chaos.schedule import plan
 from local.processes import ProcessError
 from local.stack import Say
@@ -42,9 +43,11 @@ def run(seed: int, seconds: float, rate: float, folder: Path, say: Say) -> tuple
         compared = audit.compare(facts, parts.tables)
         found = calm.rows(parts.tables)
         undisturbed = calm.record_calmly(parts, folder / "calm", player.height)
-        result = Result(compared.rows, compared.differences, calm.differences(found, undisturbed), bad_ends(parts))
+        result = Result(
+            compared.rows, compared.differences, calm.differences(found, undisturbed), what_is_wrong(player, parts)
+        )
         title = f"Seed {seed}: {seconds / 60:g} minutes, {rate:g} transactions a second"
-        return result, report(title, player, parts, result, time.monotonic() - began)
+        return result, report(title, player, parts, episodes, result, time.monotonic() - began)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         result, text = run(asked.seed, asked.minutes * 60, asked.rate, folder, say)
-    except (ProcessError, LedgerRefusedError) as error:
+    except (ProcessError, LedgerRefusedError, subprocess.TimeoutExpired) as error:
         print(f"chaos failed: {error}\nlogs: {folder}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -52,11 +52,15 @@ class Part(Protocol):
 
 
 class RelayJob:
-    """A relay as Kudu keeps it: started again when it ends, while it is wanted. `exits` counts what it ended with."""
+    """A relay as Kudu keeps it: started again when it ends, while it is wanted.
+
+    `ends` counts the exit codes with which it ended by itself, `stops` those with which it ended when asked to.
+    """
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         self.log = folder / "relay.log"
-        self.exits: Counter[int] = Counter()
+        self.ends: Counter[int] = Counter()
+        self.stops: Counter[int] = Counter()
         self._job = webjob.lay_out(folder)
         shutil.copy(CLOCK / "sitecustomize.py", self._job)
         self._settings = settings
@@ -73,36 +77,43 @@ class RelayJob:
 
     def start_again(self) -> None:
         """Start it, and from now on whenever it ends."""
+        self._note_end()
         self._is_wanted = True
-        self._ended_at = None
         if self._child is None or self._child.exit_code is not None:
             self._child = webjob.start_relay(self._job, self._settings, self.log)
+            self._ended_at = None
 
     def kill(self) -> None:
         """Kill -9, and leave it dead."""
         self._is_wanted = False
-        if self._child is not None:
+        self._note_end()
+        if self._child is not None and self._ended_at is None:
             self._child.kill()
+            self._ended_at = time.monotonic()
 
     def stop(self) -> None:
         """Stop it as Kudu does, by its shutdown file, and leave it so."""
         self._is_wanted = False
-        if self._child is None or self._child.exit_code is not None:
+        self._note_end()
+        if self._child is None or self._ended_at is not None:
             return
         (self._job / "shutdown.txt").touch()
         with contextlib.suppress(TimeoutError):
             _wait_for_end(self._child, 6.0)
-        self.exits[self._child.stop()] += 1
+        self.stops[self._child.stop()] += 1
+        self._ended_at = time.monotonic()
 
     def tend(self) -> None:
         """Start it again when it has ended by itself a while ago."""
-        if not self._is_wanted or self._child is None or self._child.exit_code is None:
-            return
-        if self._ended_at is None:
-            self._ended_at = time.monotonic()
-            self.exits[self._child.exit_code] += 1
-        elif time.monotonic() - self._ended_at > RESTART_S:
+        self._note_end()
+        if self._is_wanted and self._ended_at is not None and time.monotonic() - self._ended_at > RESTART_S:
             self.start_again()
+
+    def _note_end(self) -> None:
+        """Note that it has ended by itself, if it has and that was not noted."""
+        if self._child is not None and self._ended_at is None and self._child.exit_code is not None:
+            self._ended_at = time.monotonic()
+            self.ends[self._child.exit_code] += 1
 
 
 def _wait_for_end(child: Child, seconds: float) -> None:
@@ -222,10 +233,10 @@ def relay_status(settings: Mapping[str, str]) -> dict[str, Any]:
     return status
 
 
-def wake(part: Part) -> None:
-    """Let a frozen part go on."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(part.child.pid, signal.SIGCONT)
+def wake(child: Child) -> None:
+    """Let a frozen process go on."""
+    if child.exit_code is None:
+        os.kill(child.pid, signal.SIGCONT)
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:

@@ -52,7 +52,6 @@ class Player:
         self.deliveries = Deliveries()
         self.episodes: Counter[str] = Counter()
         """How many accidents there have been, by what they are."""
-        self.redriven = 0
         self._is_paused = False
         self.commands: Counter[str] = Counter()
         self._parts = parts
@@ -176,9 +175,9 @@ class Player:
             if process.poll() is not None:
                 self.commands[f"{name}, exit code {process.returncode}"] += 1
                 self._running.remove((name, process))
-                if name == "resume" and process.returncode and not self._is_paused:
-                    # An operator who is told that it did not work tries again.
-                    self._command(name)
+                if not self._is_paused and (name == "pause" or (name == "resume" and process.returncode)):
+                    # An operator who is told that it did not work, or that the relay is paused after all, asks again.
+                    self._command("resume")
 
     # ---- the end
 
@@ -208,7 +207,6 @@ class Player:
             levels = levels + 1 if self._is_level(status) else 0
             if status.get("parked_cars"):
                 self._say(f"redriving {status['parked_cars']} parked cars")
-                self.redriven += status["parked_cars"]
                 parts.command("redrive", "--all")
             if not levels:
                 self._say(f"waiting: checkpoint {status.get('checkpoint')}, tip {status.get('tip')}")
@@ -225,9 +223,10 @@ class Player:
 
 
 def _freeze(part: Part) -> Act:
-    pid = part.child.pid
-    os.kill(pid, signal.SIGSTOP)
-    return lambda: wake(part)
+    frozen = part.child
+    if frozen.exit_code is None:
+        os.kill(frozen.pid, signal.SIGSTOP)
+    return lambda: wake(frozen)
 
 
 def _what(accident: Accident) -> str:

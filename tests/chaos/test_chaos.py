@@ -11,7 +11,7 @@ from local.chaos import calm
 from local.chaos.history import LESSORS
 from local.chaos.parts import Parts, running_parts
 from local.chaos.play import Player
-from local.chaos.report import Result, bad_ends, report
+from local.chaos.report import Result, report, what_is_wrong
 from local.chaos.schedule import What, plan
 
 SEED = 1
@@ -41,8 +41,8 @@ def test_after_chaos_the_record_equals_the_ledger_and_an_undisturbed_record(run:
     compared = audit.compare(facts_of(parts), parts.tables)
     undisturbed = calm.record_calmly(parts, folder / "calm", player.height)
     differing = calm.differences(calm.rows(parts.tables), undisturbed)
-    result = Result(compared.rows, compared.differences, differing, bad_ends(parts))
-    text = report("short", player, parts, result, SECONDS)
+    result = Result(compared.rows, compared.differences, differing, what_is_wrong(player, parts))
+    text = report("short", player, parts, plan(SEED, SECONDS), result, SECONDS)
     assert result.is_good, text
     assert compared.rows > len(player.commits.sent_at)
     assert f"| rows held against the ledger | {compared.rows:,} |" in text

@@ -22,7 +22,7 @@ from relay.lane import Lane, Parts
 from relay.ledger import Ledger
 from relay.parked import ParkedTable
 from relay.progress import Mark, Progress
-from relay.repair import Repairs
+from relay.repair import Repairs, new_places
 from tests.writing import Json
 
 KEY = "the-function-key-of-these-tests"
@@ -226,6 +226,6 @@ def one_car_a_lane(lanes: int) -> list[str]:
 @contextmanager
 def repairing_from(parts: Parts, ledger: Ledger) -> Iterator[Parts]:
     """The same parts, with another ledger to fetch chains from."""
-    repairs = Repairs(ledger, SOURCE)
+    repairs = Repairs(ledger, SOURCE, new_places())
     yield msgspec.structs.replace(parts, repairs=repairs)
     repairs.stop()

@@ -37,6 +37,7 @@ from relay.events import CarEvent
 from relay.feeder import Feeder
 from relay.ledger import Ledger
 from relay.post import Post
+from relay.predecessors import Predecessors
 from relay.progress import Mark, Progress
 from relay.settings import Secret
 from relay.stream import Stream
@@ -409,7 +410,16 @@ def read_ahead(url: str, workers: int, upto: int) -> int:
     bell, progress = Bell(), Progress(Mark(0), Bell())
     asked = Ledger((url,))
     feeder = Feeder(
-        asked, Cars([], asked.transaction), "urn:x", [], progress, bell, workers=workers, polls=(1, 1), last=upto
+        asked,
+        Cars([], asked.transaction),
+        Predecessors(),
+        "urn:x",
+        [],
+        progress,
+        bell,
+        workers=workers,
+        polls=(1, 1),
+        last=upto,
     )
     feeder.start()
     feeder.join(50)
@@ -608,7 +618,15 @@ def test_a_stream_that_announces_what_is_not_there_does_not_have_the_node_floode
     bell = Bell()
     asked = Ledger((node.url(),))
     feeder = Feeder(
-        asked, Cars([], asked.transaction), "urn:x", [], Progress(Mark(0), bell), bell, workers=1, polls=(9, 9)
+        asked,
+        Cars([], asked.transaction),
+        Predecessors(),
+        "urn:x",
+        [],
+        Progress(Mark(0), bell),
+        bell,
+        workers=1,
+        polls=(9, 9),
     )
     feeder.start()
     end = time.monotonic() + 1.2

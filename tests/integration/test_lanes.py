@@ -31,7 +31,7 @@ from relay.parked import ParkedCar, ParkedTable
 from relay.parking import STRIKES, UNSUPPORTED_REJECTIONS, Evidence
 from relay.post import ANSWER_TIMEOUT_S, Post
 from relay.progress import Mark, Progress
-from relay.repair import Repairs
+from relay.repair import Repairs, new_places
 from relay.settings import Secret
 from relay.tally import PARKED, Tally
 from relay.verdict import Verdict
@@ -76,7 +76,7 @@ from tests.writing import Json, create, fulfilled, new_car, new_keys
 
 @pytest.fixture
 def parts(platform: Platform, parking: ParkedTable, reading: Ledger) -> Iterator[Parts]:
-    repairs = Repairs(reading, SOURCE)
+    repairs = Repairs(reading, SOURCE, new_places())
     yield Parts(
         new_post=lambda: Post(platform.url, Secret(KEY)),
         repairs=repairs,
@@ -684,6 +684,64 @@ def test_a_car_that_is_deferred_although_its_whole_chain_was_sent_is_parked(
         [last, other.asset_id],
         told.ids,
     ]
+
+
+class Divided(Record):
+    """The record of cars that are divided all the time: an event is applied when it names the last one of its car."""
+
+    def apply(self, event: Json) -> str:
+        """The outcome of one event."""
+        with self._lock:
+            own = [one for one in self.applied if one[0] == event["id"][0]]
+            if event["id"] in own:
+                return "duplicate"
+            if event["data"]["operation"] == "TRANSFER" and event.get("predecessor") != (own or [""])[-1]:
+                return "deferred"
+            self.applied.append(event["id"])
+            return "applied"
+
+
+def test_a_divided_car_that_is_redriven_while_it_moves_again_is_not_parked_for_it(
+    parts: Parts, platform: Platform, parking: ParkedTable
+) -> None:
+    platform.answering = record = Divided()
+    parking.park(row := parked_at("a1", "a1"))
+    ledger = scripted("a0", "a1", "a2")
+    ledger.shown = 2
+    ledger.has_chains.clear()
+    with repairing_from(parts, ledger) as chained, working(chained, parked=["a0"]) as at_work:
+        at_work.lane("a0").redrive(row)
+        until(lambda: ledger.chains)
+        # The first one since the start: what it follows nobody can tell. The chain was read a moment before it.
+        at_work.put(*events_of("a2", height=3))
+        at_work.flush()
+        ledger.has_chains.set()
+        until(lambda: record.applied == ["a0", "a1"])
+        ledger.shown = 3
+        at_work.settle()
+    assert record.applied == ["a0", "a1", "a2"]
+    assert parked_in(parking) == {}
+
+
+def test_storage_that_goes_back_while_a_chain_is_sent_has_the_chain_sent_again(
+    parts: Parts, platform: Platform, parking: ParkedTable
+) -> None:
+    names = [f"a{number}" for number in range(8)]
+    record = Divided()
+    record.applied = names[:5]
+
+    def answering(events: list[Json]) -> Answer:
+        answer = record(events)
+        if len(platform.batches) == 3:
+            del record.applied[5:]
+        return answer
+
+    platform.answering = answering
+    few = msgspec.structs.replace(parts, most=3)
+    with repairing_from(few, scripted(*names)) as chained, working(chained) as at_work:
+        at_work.settle(*events_of("a7"))
+    assert record.applied == names
+    assert parked_in(parking) == {}
 
 
 def test_the_chain_of_a_divided_car_is_sent_in_the_order_of_the_ledger(

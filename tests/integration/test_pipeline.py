@@ -11,13 +11,15 @@ import pytest
 from relay.bell import Bell
 from relay.blocks import sequence
 from relay.cars import Cars
+from relay.errors import LedgerError
 from relay.ledger import Ledger
 from relay.parked import ParkedCar, ParkedTable
 from relay.parking import Evidence
 from relay.pipeline import Delivery, Pipeline
 from relay.post import Post
+from relay.predecessors import Predecessors
 from relay.progress import Mark
-from relay.repair import chain_of
+from relay.repair import Repairs, chain_of, new_places
 from relay.settings import Secret, read_settings
 from relay.silence import StreamState
 from relay.stream import Stream
@@ -50,7 +52,7 @@ def lay(platform: Platform, parking: ParkedTable, tables: str) -> Iterator[Layin
         hint: Bell | None = None,
         last: int | None = None,
         stream: Stream | None = None,
-        cars: Cars | None = None,
+        predecessors: Predecessors | None = None,
         **environment: str,
     ) -> Pipeline:
         required = {
@@ -65,11 +67,12 @@ def lay(platform: Platform, parking: ParkedTable, tables: str) -> Iterator[Layin
         delivery = Delivery(
             settings=read_settings(required | environment),
             ledger=ledger,
-            cars=cars or Cars({LESSOR.public_key}, ledger.transaction),
+            cars=Cars({LESSOR.public_key}, ledger.transaction),
             parking=parking,
             evidence=Evidence(),
             tally=Tally(),
             new_post=lambda: Post(platform.url, Secret(KEY)),
+            predecessors=predecessors or Predecessors(),
         )
         made.append(Pipeline(delivery, Mark(start), parked, stream, hint, last))
         return made[-1]
@@ -148,24 +151,77 @@ def test_each_event_names_the_one_before_it_of_its_car_but_the_first_that_is_see
 def test_each_event_of_a_chain_names_the_one_before_it() -> None:
     story = signed_story(3)
     ledger = ScriptedLedger(*([one] for one in story))
-    chain = chain_of(ledger, "urn:bigchaindb:test", story[0]["id"], frozenset())
+    chain = chain_of(ledger, "urn:bigchaindb:test", story[0]["id"], frozenset(), new_places(), threading.Event())
     told = [json.loads(event.encoded).get("predecessor") for event in chain]
     assert told == [None, *(one["id"] for one in story[:-1])]
 
 
-def test_delivery_that_begins_again_names_what_came_before_what_it_has_seen(platform: Platform, lay: Laying) -> None:
+@pytest.mark.parametrize("start", [2, 3], ids=["earlier", "where it stood, after a pause"])
+def test_delivery_that_begins_again_names_what_came_before_what_it_has_seen(
+    platform: Platform, lay: Laying, start: int
+) -> None:
     platform.answering = Record()
     story = signed_story(4)
     ledger = ScriptedLedger(*([one] for one in story))
-    cars = Cars({LESSOR.public_key}, ledger.transaction)
-    first = lay(ledger, cars=cars)
-    until(lambda: first.progress.mark.height == len(story))
+    ledger.shown = 3
+    seen = Predecessors()
+    first = lay(ledger, predecessors=seen)
+    until(lambda: first.progress.mark.height == 3)
     first.stop(1.0)
     sent = len(platform.batches)
-    again = lay(ledger, start=2, cars=cars)
+    ledger.shown = len(story)
+    again = lay(ledger, start=start, predecessors=seen)
     until(lambda: again.progress.mark.height == len(story))
     told = [event.get("predecessor") for batch in platform.batches[sent:] for event in batch]
-    assert told == [one["id"] for one in story[1:-1]]
+    assert told == [one["id"] for one in story[start - 1 : -1]]
+
+
+class FailingOnce(ScriptedLedger):
+    """A ledger that fails once in a while, and counts what it was asked."""
+
+    questions = 0
+
+    def height_of(self, transaction_id: str) -> int:
+        """Fail at every fifth question."""
+        self.questions += 1
+        if self.questions % 5 == 0:
+            raise LedgerError("now and then")
+        return super().height_of(transaction_id)
+
+
+def test_a_chain_that_could_not_be_read_at_once_is_read_on_from_there() -> None:
+    story = signed_story(12)
+    ledger = FailingOnce(*([one] for one in story))
+    places = new_places()
+    failures = 0
+    while True:
+        try:
+            chain = chain_of(ledger, "urn:bigchaindb:test", story[0]["id"], frozenset(), places, threading.Event())
+        except LedgerError:
+            failures += 1
+        else:
+            break
+    assert failures == 3
+    assert [event.transaction_id for event in chain] == [one["id"] for one in story]
+    assert ledger.questions == len(story) + failures
+
+
+def test_repairs_that_are_stopped_fetch_no_other_chain() -> None:
+    story = signed_story(2)
+    ledger = FailingOnce(*([one] for one in story))
+    goes_on = threading.Event()
+
+    def wait() -> None:
+        goes_on.wait(5)
+
+    repairs = Repairs(ledger, "urn:bigchaindb:test", new_places())
+    first = repairs.fetch(story[0]["id"], set(), wait)
+    others = [repairs.fetch(story[0]["id"], set(), lambda: None) for _ in range(3)]
+    until(lambda: first.is_done)
+    repairs.stop()
+    goes_on.set()
+    repairs.join(5.0)
+    assert not any(one.is_done for one in others)
 
 
 def test_blocks_are_delivered_as_the_ledger_grows_and_the_pipeline_is_level_at_its_tip(

@@ -461,6 +461,9 @@ def test_a_transfer_on_another_branch_cannot_pass_one_that_is_missing() -> None:
 def test_what_spends_all_there_is_of_a_car_needs_no_predecessor() -> None:
     standing = fold(create(share(LESSOR, amount=3)))
     assert decide(standing, event(DIVIDED), LESSORS).outcome is Outcome.APPLIED
+    divided = fold(create(share(LESSOR, amount=3)), DIVIDED)
+    joined = transfer([(DIVIDED, 0), (DIVIDED, 1)], share(CAT, amount=3))
+    assert decide(divided, event(joined), LESSORS).outcome is Outcome.APPLIED
 
 
 def test_a_forged_transfer_of_a_divided_car_is_rejected_whatever_it_follows() -> None:

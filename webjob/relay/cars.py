@@ -53,8 +53,6 @@ class Cars:
         self._lessors = [base58.b58decode(key) for key in lessors]
         self._find = find
         self._known: Recent[bool] = Recent(REMEMBERED_ASSETS)
-        self.predecessors: Recent[str] = Recent(REMEMBERED_ASSETS)
-        """By transaction id, the transaction of its car before it, of those that were read last."""
 
     def moves_car(self, transaction: Transaction) -> bool:
         """Whether a transaction registers or moves a car. Raises LedgerError when its asset cannot be looked up."""

@@ -23,7 +23,8 @@ class Case:
 
     `owed` are the events of blocks that wait for it, by transaction id; `to_send` what is to be sent, in order: they
     differ while the car's chain is sent, which holds more. `needed` are the transactions that the chain must hold, and
-    `last` is the last one that the checkpoint has passed already.
+    `last` is the last one that the checkpoint has passed already. `stuck_at` is the transaction for whose sake the
+    chain was asked for.
     """
 
     car: str
@@ -36,6 +37,7 @@ class Case:
     needs_chain: bool = False
     fetch: Fetch | None = None
     is_chain: bool = False
+    stuck_at: str = ""
     is_redrive: bool = False
     is_ignored: bool = False
     size: int = 1

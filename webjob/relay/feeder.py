@@ -14,12 +14,13 @@ import msgspec
 from relay import backoff
 from relay.bell import Bell
 from relay.blocks import sequence
-from relay.cars import REMEMBERED_ASSETS, Cars, Recent
+from relay.cars import Cars
 from relay.errors import LedgerError, StopRequestedError
-from relay.events import CarEvent, following, make_event
+from relay.events import CarEvent, make_event
 from relay.lane import Lane
 from relay.ledger import AT_ONCE_BYTES, Ledger
 from relay.logs import fields, log, short
+from relay.predecessors import Predecessors
 from relay.progress import Progress
 from relay.reader import Reader
 from relay.silence import Silence, StreamState
@@ -57,6 +58,7 @@ class Feeder:
         self,
         ledger: Ledger,
         cars: Cars,
+        predecessors: Predecessors,
         source: str,
         lanes: Sequence[Lane],
         progress: Progress,
@@ -76,6 +78,7 @@ class Feeder:
         self.stream_state = StreamState.UNPROVEN
         self._ledger = ledger
         self._cars = cars
+        self._predecessors = predecessors
         self._source = source
         self._lanes = lanes
         self._progress = progress
@@ -83,8 +86,6 @@ class Feeder:
         self._poll, self._poll_trusted = polls
         self._stream = stream
         self._last = last
-        self._last_of: Recent[str] = Recent(REMEMBERED_ASSETS)
-        """The transaction of each car that was handed out last."""
         self._silence = Silence()
         self._judged_connection = 0
         self._new_block_at = time.monotonic()
@@ -135,7 +136,7 @@ class Feeder:
         self._false_hints = 0
         self._new_block_at = time.monotonic()
         self._progress.wait_for_room()
-        events = [self._placed(event) for event in block.events]
+        events = [self._predecessors.told(event) for event in block.events]
         self._progress.open(block.height, block.fingerprint, events)
         self._hand_out(events)
         self.tip = max(self.tip, block.height)
@@ -168,16 +169,6 @@ class Feeder:
             if self._cars.moves_car(one)
         )
         return CarBlock(height, block.fingerprint, events, size)
-
-    def _placed(self, event: CarEvent) -> CarEvent:
-        """The event, saying what came before it; the first one of its car that is seen cannot say it."""
-        before = self._last_of.get(event.asset_id) or self._cars.predecessors.get(event.transaction_id)
-        self._last_of.put(event.asset_id, event.transaction_id)
-        if not before:
-            return event
-        # Where delivery begins again, the first event of a car was mostly seen before.
-        self._cars.predecessors.put(event.transaction_id, before)
-        return following(event, before)
 
     def _hand_out(self, events: Sequence[CarEvent]) -> None:
         by_lane: dict[int, list[CarEvent]] = {}

@@ -23,6 +23,8 @@ from relay.settings import found
 
 CHUNK = 256 * 1024
 CA_BUNDLE = "REQUESTS_CA_BUNDLE"
+ENCODINGS = {"": "identity", "identity": "identity", "gzip": "gzip", "x-gzip": "gzip"}
+"""What an answer may be encoded in (RFC 9110)."""
 GZIP_ALONE = 16 + zlib.MAX_WBITS
 
 
@@ -74,8 +76,8 @@ def read_bounded(answer: requests.Response, most: int, seconds: float) -> bytes:
     or ends early; the connection is then not used again.
     """
     _deadline_of(answer).put_off(seconds)
-    encoding = answer.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in {"gzip", "identity"}:
+    encoding = ENCODINGS.get(answer.headers.get("content-encoding", "").strip().lower())
+    if encoding is None:
         answer.close()
         raise AnswerError("it is encoded in a way that was not asked for")
     unpacking = zlib.decompressobj(GZIP_ALONE) if encoding == "gzip" else None
@@ -88,8 +90,8 @@ def read_bounded(answer: requests.Response, most: int, seconds: float) -> bytes:
         if max(came, body.tell()) > most:
             answer.close()
             raise TooLargeError(f"it has more than {most:,} bytes")
-    if unpacking is not None and came and not unpacking.eof:
-        raise AnswerError("it ends early, compressed")
+    if unpacking is not None and came and (unpacking.unused_data or not unpacking.eof):
+        raise AnswerError("it is not one whole text, compressed")
     return body.getvalue()
 
 

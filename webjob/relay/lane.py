@@ -289,11 +289,12 @@ class Lane:
         elif result.outcome is Outcome.DEFERRED and case.is_ignored:
             self._parts.tally.add(Outcome.IGNORED, len(case.owed))
             self._close(case)
-        elif result.outcome is Outcome.DEFERRED and case.is_chain:
+        elif result.outcome is Outcome.DEFERRED and case.is_chain and case.stuck_at == result.id:
             self._park_case(case, f"its transactions on the ledger do not lead to it: {result.detail}")
         elif result.outcome is Outcome.DEFERRED:
             log.warning("car repaired from the ledger", extra=fields(car=case.car, reason=short(result.detail)))
-            case.needs_chain, case.due = True, time.monotonic()
+            # Once more for another transaction: storage may have gone back, or this one came after the chain was read.
+            case.needs_chain, case.stuck_at, case.due = True, result.id, time.monotonic()
         else:
             self._fail(case, f"{result.outcome}: {result.detail}")
 

@@ -15,8 +15,9 @@ from relay.ledger import Ledger
 from relay.parked import ParkedCar, Parking
 from relay.parking import Evidence
 from relay.post import Post
+from relay.predecessors import Predecessors
 from relay.progress import Mark, Progress
-from relay.repair import Repairs
+from relay.repair import Places, Repairs, new_places
 from relay.settings import Settings
 from relay.silence import StreamState
 from relay.stream import Stream
@@ -33,6 +34,8 @@ class Delivery(msgspec.Struct, frozen=True):
     evidence: Evidence
     tally: Tally
     new_post: Callable[[], Post]
+    predecessors: Predecessors = msgspec.field(default_factory=Predecessors)
+    places: Places = msgspec.field(default_factory=new_places)
 
 
 class Pipeline:
@@ -50,7 +53,7 @@ class Pipeline:
         settings = delivery.settings
         bell = hint or Bell()
         self.progress = Progress(start, bell)
-        self._repairs = Repairs(delivery.ledger, settings.event_source)
+        self._repairs = Repairs(delivery.ledger, settings.event_source, delivery.places)
         parts = Parts(
             new_post=delivery.new_post,
             repairs=self._repairs,
@@ -67,6 +70,7 @@ class Pipeline:
         self._feeder = Feeder(
             delivery.ledger,
             delivery.cars,
+            delivery.predecessors,
             settings.event_source,
             self._lanes,
             self.progress,

@@ -8,9 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from relay.blocks import sequence
+from relay.cars import Recent
 from relay.errors import LedgerError
 from relay.events import CarEvent, following, make_event
 from relay.ledger import Ledger
+
+Places = Recent[tuple[int, int]]
+"""Height and position of transactions, by id. They never change: what was asked once is not asked again."""
+REMEMBERED_PLACES = 50_000
+"""Some 15 MB."""
 
 
 @dataclass
@@ -26,11 +32,13 @@ class Fetch:
 
 
 class Repairs:
-    """Fetches chains one after the other. `source` is the CloudEvents source."""
+    """Fetches chains one after the other. `source` is the CloudEvents source; what is learned is put into `places`."""
 
-    def __init__(self, ledger: Ledger, source: str) -> None:
+    def __init__(self, ledger: Ledger, source: str, places: Places) -> None:
         self._ledger = ledger
         self._source = source
+        self._places = places
+        self._is_stopped = threading.Event()
         self._asked: queue.SimpleQueue[Fetch | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="repairs", daemon=True)
         self._thread.start()
@@ -42,13 +50,20 @@ class Repairs:
         return asked
 
     def stop(self) -> None:
-        """End the thread, once it has finished what it is at."""
+        """End the thread, once it has the answer that it waits for; no other chain is fetched."""
+        self._is_stopped.set()
         self._asked.put(None)
 
+    def join(self, seconds: float) -> None:
+        """Wait for its end."""
+        self._thread.join(seconds)
+
     def _work(self) -> None:
-        while (asked := self._asked.get()) is not None:
+        while (asked := self._asked.get()) is not None and not self._is_stopped.is_set():
             try:
-                asked.chain = chain_of(self._ledger, self._source, asked.car, asked.needed)
+                asked.chain = chain_of(
+                    self._ledger, self._source, asked.car, asked.needed, self._places, self._is_stopped
+                )
             except LedgerError as error:
                 asked.error = error
             except Exception as error:  # noqa: BLE001  a fault of our own in one car's chain stops that car alone
@@ -57,22 +72,36 @@ class Repairs:
             asked.on_done()
 
 
-def chain_of(ledger: Ledger, source: str, car: str, needed: frozenset[str]) -> list[CarEvent]:
+def new_places() -> Places:
+    """An empty memory of places."""
+    return Recent(REMEMBERED_PLACES)
+
+
+def chain_of(
+    ledger: Ledger, source: str, car: str, needed: frozenset[str], places: Places, is_stopped: threading.Event
+) -> list[CarEvent]:
     """The events of all of a car's transactions, in the order of the ledger.
 
-    Raises LedgerError when the node does not know all of those that are needed, being behind another.
+    Raises LedgerError when the node does not know all of those that are needed, being behind another, or when it is
+    stopped. What it has learned by then is in `places`.
     """
-    chain = ledger.chain(car)
-    if missing := needed - {one.id for one in chain}:
+    chain = {one.id: one for one in ledger.chain(car)}
+    if missing := needed - chain.keys():
         raise LedgerError(f"the node knows asset {car} without transaction {min(missing)}")
-    places: dict[str, tuple[int, int]] = {}
+    placed: dict[str, tuple[int, int]] = {}
     for one in chain:
-        if one.id not in places:
-            block = ledger.block(ledger.height_of(one.id))
+        place = placed.get(one) or places.get(one)
+        if place is None:
+            if is_stopped.is_set():
+                raise LedgerError("it was stopped")
+            block = ledger.block(ledger.height_of(one))
             for position, beside in enumerate(block.transactions if block else ()):
-                places[beside.id] = (block.height if block else 0, position)
-        if one.id not in places:
-            raise LedgerError(f"the node does not show transaction {one.id} in its block")
-    ordered = sorted(chain, key=lambda one: places[one.id])
-    events = [make_event(one, places[one.id][0], sequence(*places[one.id]), source) for one in ordered]
+                if beside.id in chain and block is not None:
+                    placed[beside.id] = places.put(beside.id, (block.height, position))
+            place = placed.get(one)
+        if place is None:
+            raise LedgerError(f"the node does not show transaction {one} in its block")
+        placed[one] = place
+    ordered = sorted(chain, key=placed.__getitem__)
+    events = [make_event(chain[one], placed[one][0], sequence(*placed[one]), source) for one in ordered]
     return events[:1] + [following(event, before.transaction_id) for before, event in itertools.pairwise(events)]
