@@ -1,7 +1,7 @@
 """`make chaos`: play a random history and random accidents on the whole path, then hold the record against the ledger.
 
-Exit code 0 with no difference at all, 1 with any, or when something did not come back. The same seed, length and rate give
-the same history and the same accidents; what they hit depends on the moment.
+Exit code 0 with no difference at all, 1 with any, or when something did not come back. The same seed, length and rate
+give the same history and the same accidents; what they hit depends on the moment.
 """
 
 import argparse

@@ -37,7 +37,7 @@ MOST_SHOWN = 20
 
 @dataclass(frozen=True)
 class Result:
-    """The verdict: rows compared, what differs from the ledger or from an undisturbed record, and what else is wrong."""
+    """The verdict: rows compared, what differs from the ledger or an undisturbed record, and what else is wrong."""
 
     rows: int
     from_ledger: Sequence[str]
