@@ -10,13 +10,13 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from functions.leasing import driver as drivers
-from functions.leasing.car import Car, Effect, LedgerEvent, decide
+from functions.leasing.car import Car, Effect, LedgerEvent, decide, mark_of
 from functions.leasing.driver import Change, Driver
 from functions.leasing.outcomes import Outcome
 from functions.rating.tariff import Tariff
 from functions.records import rows
 from functions.records.record import CARS, DRIVERS
-from functions.records.rows import AppliedTransaction, Entity
+from functions.records.rows import Entity
 
 MARKS_PER_CALL = 99
 """An entity group transaction takes 100 operations, and the car's record is one."""
@@ -110,9 +110,7 @@ def decided(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> tu
     decision = decide(car, event, lessors)
     if decision.outcome is not Outcome.APPLIED or decision.car is None:
         raise ValueError(f"transaction {event.transaction.id} is {decision.outcome}: {decision.detail}")
-    owners = {owner for output in decision.car.unspent for owner in output.owners}
-    mark = AppliedTransaction(event.transaction.id, event.transaction.operation, event.sequence, tuple(sorted(owners)))
-    return decision.car, rows.transaction_row(decision.car.asset_id, mark), decision.effects
+    return decision.car, rows.transaction_row(decision.car.asset_id, mark_of(event, decision)), decision.effects
 
 
 def driver_writes(change: Change, *, is_new: bool) -> list[Write]:

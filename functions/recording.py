@@ -15,7 +15,8 @@ import msgspec
 
 from functions.conflicts import ATTEMPTS, let_others_finish
 from functions.leasing import driver as drivers
-from functions.leasing.car import Car, Decision, Effect, LeaseEnded, LedgerEvent, decide
+from functions.leasing.car import Car, Decision, Effect, LeaseEnded, LedgerEvent, Mark, decide, effects_again, mark_of
+from functions.leasing.evidence import EvidenceError
 from functions.leasing.outcomes import Outcome
 from functions.rating.tariff import Tariff
 from functions.records.errors import (
@@ -28,7 +29,6 @@ from functions.records.errors import (
 )
 from functions.records.guard import MAX_OPERATIONS
 from functions.records.record import Record, StoredCar
-from functions.records.rows import AppliedTransaction
 from functions.turns import Turns
 
 EVENTS_PER_WRITE = MAX_OPERATIONS - 1
@@ -45,7 +45,7 @@ class _Plan(msgspec.Struct):
     stored: StoredCar
     events: Sequence[LedgerEvent]
     decisions: list[Decision]
-    applied: list[AppliedTransaction]
+    applied: list[Mark]
     car: Car | None
 
     @property
@@ -128,7 +128,7 @@ class Recording:
                 continue
             decision = self._decide(plan.car, event)
             if decision.outcome is Outcome.APPLIED and decision.car is not None:
-                applied = _mark(event, decision.car)
+                applied = mark_of(event, decision)
                 try:
                     self._record.check_car(decision.car, applied)
                 except (RowTooLargeError, RefusedError) as error:
@@ -137,7 +137,10 @@ class Recording:
                     plan.car = decision.car
                     plan.applied.append(applied)
             plan.decisions.append(decision)
-        await self._find_duplicates(plan)
+        try:
+            await self._find_duplicates(plan)
+        except (RefusedError, DamagedError) as error:
+            return _Plan(stored, events, [Decision(Outcome.FAILED, str(error)) for _ in events], [], None)
         return plan
 
     def _decide(self, car: Car | None, event: LedgerEvent) -> Decision:
@@ -149,16 +152,23 @@ class Recording:
             return Decision(Outcome.FAILED, "an error in the Function; its log tells more")
 
     async def _find_duplicates(self, plan: _Plan) -> None:
-        """Turn `deferred` into `duplicate` for what was applied long ago, or earlier in this batch."""
-        deferred = [i for i, decision in enumerate(plan.decisions) if decision.outcome is Outcome.DEFERRED]
-        if not deferred or plan.car is None:
+        """Turn `deferred` into `duplicate` for what was applied long ago, or earlier in this batch.
+
+        What was applied long ago has its effects once more: drivers and car are written one after the other, and
+        storage that went back in between may have kept the car alone. What the drivers show already changes nothing.
+        """
+        in_doubt = [i for i, one in enumerate(plan.decisions) if one.outcome in {Outcome.DEFERRED, Outcome.DUPLICATE}]
+        car = plan.car
+        if not in_doubt or car is None:
             return
-        done = {one.id for one in plan.applied}
-        if plan.stored.car:
-            asked = {plan.events[i].transaction.id for i in deferred} - done
-            done |= await self._record.applied_among(plan.car.asset_id, sorted(asked))
-        for i in deferred:
-            if plan.events[i].transaction.id in done:
+        applied = {one.id for one in plan.applied}
+        asked = {plan.events[i].transaction.id for i in in_doubt} - applied if plan.stored.car else set()
+        marks = await self._record.load_marks(car.asset_id, sorted(asked))
+        for i in in_doubt:
+            event = plan.events[i]
+            if event.transaction.id in marks:
+                plan.decisions[i] = Decision(Outcome.DUPLICATE, effects=_again(car, event, marks[event.transaction.id]))
+            elif event.transaction.id in applied:
                 plan.decisions[i] = Decision(Outcome.DUPLICATE)
 
     async def _write_driver(self, key: str, effects: Sequence[Effect]) -> str:
@@ -211,20 +221,22 @@ class Recording:
         return plan.decisions
 
 
-def _mark(event: LedgerEvent, car: Car) -> AppliedTransaction:
-    """The mark of an event that made the car so."""
-    owners = {owner for output in car.unspent for owner in output.owners}
-    transaction = event.transaction
-    return AppliedTransaction(transaction.id, transaction.operation, event.sequence, tuple(sorted(owners)))
+def _again(car: Car, event: LedgerEvent, mark: Mark) -> tuple[Effect, ...]:
+    """The effects of a duplicate; none of one that only bears the name of what was applied."""
+    try:
+        return effects_again(car, event, mark)
+    except EvidenceError:
+        return ()
 
 
 def _without_applied(plan: _Plan, fault: str) -> list[Decision]:
-    """The decisions on a car that could not be written: what would have been applied, and all after it, failed.
+    """The decisions on a car whose drivers, or which itself, could not be written: what has effects, or would have
+    been applied, and all after it, failed.
 
     So did a duplicate before it, if it is one of what would have been applied.
     """
     applied = {one.id for one in plan.applied}
-    first = next(i for i, decision in enumerate(plan.decisions) if decision.outcome is Outcome.APPLIED)
+    first = next(i for i, one in enumerate(plan.decisions) if one.outcome is Outcome.APPLIED or one.effects)
     failed = Decision(Outcome.FAILED, fault)
     return [
         failed if i >= first or one.transaction.id in applied else decision

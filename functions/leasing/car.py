@@ -62,7 +62,10 @@ class LedgerEvent(msgspec.Struct, frozen=True):
 
 
 class LeaseStarted(msgspec.Struct, frozen=True):
-    """A transaction gave the car to a driver; `lessor` is the trusted lessor who owned the car last before it."""
+    """A transaction gave the car to a driver; `lessor` is the trusted lessor who owned the car last before it.
+
+    `is_again`: the car shows it already; so should the driver.
+    """
 
     driver: str
     transaction: str
@@ -71,6 +74,7 @@ class LeaseStarted(msgspec.Struct, frozen=True):
     lessor: str
     description: CarDescription
     terms: LeaseTerms
+    is_again: bool = False
 
 
 class LeaseEnded(msgspec.Struct, frozen=True):
@@ -92,6 +96,55 @@ class Decision(msgspec.Struct, frozen=True):
     detail: str = ""
     car: Car | None = None
     effects: tuple[Effect, ...] = ()
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """What a car keeps of a transaction that was applied to it.
+
+    `owners` owned it afterwards. `started` are the drivers whose leases it started, `lessor` is whose car it was then;
+    `ended` are drivers and their leases, by the transaction that started each.
+    """
+
+    id: str
+    operation: str
+    sequence: str
+    owners: tuple[str, ...]
+    lessor: str = ""
+    started: tuple[str, ...] = ()
+    ended: tuple[tuple[str, str], ...] = ()
+
+
+def mark_of(event: LedgerEvent, decision: Decision) -> Mark:
+    """The mark of an event that was applied."""
+    unspent = decision.car.unspent if decision.car else ()
+    started = [effect for effect in decision.effects if isinstance(effect, LeaseStarted)]
+    return Mark(
+        id=event.transaction.id,
+        operation=event.transaction.operation,
+        sequence=event.sequence,
+        owners=tuple(sorted({owner for output in unspent for owner in output.owners})),
+        lessor=started[0].lessor if started else "",
+        started=tuple(effect.driver for effect in started),
+        ended=tuple((effect.driver, effect.lease) for effect in decision.effects if isinstance(effect, LeaseEnded)),
+    )
+
+
+def effects_again(car: Car, event: LedgerEvent, mark: Mark) -> tuple[Effect, ...]:
+    """The effects of an event that was applied to `car` before, by its mark: a driver may have lost them since.
+
+    Raises EvidenceError when the event is not the transaction whose id it bears.
+    """
+    evidence.check_id(event.body, event.transaction)
+    terms = _terms(event.transaction, _created(event.transaction))
+    return (
+        *(LeaseEnded(driver, lease, mark.id, mark.sequence) for driver, lease in mark.ended),
+        *(
+            LeaseStarted(
+                driver, mark.id, mark.sequence, car.asset_id, mark.lessor, car.description, terms, is_again=True
+            )
+            for driver in mark.started
+        ),
+    )
 
 
 def decide(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> Decision:
@@ -168,7 +221,7 @@ def _transfer(car: Car | None, event: LedgerEvent, lessors: Collection[str]) -> 
 
 def _applied(car: Car, event: LedgerEvent, spent: tuple[UnspentOutput, ...], lessors: Collection[str]) -> Decision:
     transaction = event.transaction
-    created = tuple(_unspent(transaction.id, index, output) for index, output in enumerate(transaction.outputs))
+    created = _created(transaction)
     kept = tuple(output for output in car.unspent if output not in spent)
 
     leases = {holder.driver: holder.lease for holder in car.holders}
@@ -184,16 +237,10 @@ def _applied(car: Car, event: LedgerEvent, spent: tuple[UnspentOutput, ...], les
     started = [driver for driver in receiving if driver not in still]
     now = still | dict.fromkeys(started, transaction.id)
 
-    terms = read_terms(transaction.metadata)
+    terms = _terms(transaction, created)
     if event.sequence < car.sequence:
         # It spends what this car has, so it comes after all the same: the relay's word on one of the two is wrong.
         terms = msgspec.structs.replace(terms, remarks=(*terms.remarks, "applied out of the ledger's order"))
-    if any(
-        set(output.public_keys or ()) != set(one.owners)
-        for output, one in zip(transaction.outputs, created, strict=True)
-    ):
-        remark = "public_keys are not the keys that the condition names"
-        terms = msgspec.structs.replace(terms, remarks=(*terms.remarks, remark))
     effects: tuple[Effect, ...] = (
         *(LeaseEnded(driver, leases[driver], transaction.id, event.sequence) for driver in ended),
         *(
@@ -210,6 +257,22 @@ def _applied(car: Car, event: LedgerEvent, spent: tuple[UnspentOutput, ...], les
         sequence=event.sequence,
     )
     return Decision(Outcome.APPLIED, car=after, effects=effects)
+
+
+def _created(transaction: Transaction) -> tuple[UnspentOutput, ...]:
+    return tuple(_unspent(transaction.id, index, output) for index, output in enumerate(transaction.outputs))
+
+
+def _terms(transaction: Transaction, created: tuple[UnspentOutput, ...]) -> LeaseTerms:
+    """The terms of the leases that a transaction starts, with what is odd about it."""
+    terms = read_terms(transaction.metadata)
+    if all(
+        set(output.public_keys or ()) == set(one.owners)
+        for output, one in zip(transaction.outputs, created, strict=True)
+    ):
+        return terms
+    remark = "public_keys are not the keys that the condition names"
+    return msgspec.structs.replace(terms, remarks=(*terms.remarks, remark))
 
 
 def _unspent(transaction_id: str, index: int, output: Output) -> UnspentOutput:

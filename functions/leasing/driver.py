@@ -133,12 +133,17 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def unsure(driver: Driver, effects: Iterable[Effect]) -> set[str]:
-    """Ids of leases that `effects` end though the record does not show them open: only their own rows tell why."""
+    """Ids of leases that the record does not show open, though `effects` end them or start them once more.
+
+    Only their own rows tell why.
+    """
     started: set[str] = set()
     found: set[str] = set()
     for effect in effects:
         if isinstance(effect, LeaseStarted):
             started.add(effect.transaction)
+            if effect.is_again and effect.transaction not in driver.open_leases:
+                found.add(effect.transaction)
         elif effect.lease not in driver.open_leases and effect.lease not in started:
             found.add(effect.lease)
     return found

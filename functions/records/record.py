@@ -26,12 +26,11 @@ from azure.data.tables import TableErrorCode
 from azure.data.tables.aio import TableClient, TableServiceClient
 from azure.identity.aio import DefaultAzureCredential
 
-from functions.leasing.car import Car
+from functions.leasing.car import Car, Mark
 from functions.leasing.driver import Change, Claim, Driver, Lease
 from functions.records import guard, rows
 from functions.records.changeset import Delete, Insert, Merge, Operation, Replace
 from functions.records.errors import ConflictError, DamagedError, RecordError, RefusedError, UnavailableError
-from functions.records.rows import AppliedTransaction
 from functions.records.wire import BACKOFF_S, CONNECT_TIMEOUT_S, READ_TIMEOUT_S, RETRIES, Wire
 from functions.settings import Settings, SettingsError
 
@@ -63,7 +62,7 @@ class CarFile(msgspec.Struct, frozen=True):
     """All that the record holds of a car: its transactions are in ledger order."""
 
     stored: StoredCar
-    transactions: list[AppliedTransaction]
+    transactions: list[Mark]
 
 
 class DriverFile(msgspec.Struct, frozen=True):
@@ -99,13 +98,13 @@ class Record:
         row, etag = await self._get(CARS, asset_id, rows.record_key(asset_id))
         return StoredCar(rows.car_from(row) if row else None, etag)
 
-    async def applied_among(self, asset_id: str, transaction_ids: Iterable[str]) -> set[str]:
-        """Those of the transactions whose mark the car's partition holds."""
+    async def load_marks(self, asset_id: str, transaction_ids: Iterable[str]) -> dict[str, Mark]:
+        """The marks of those of the transactions that were applied to the car, by id. Raises DamagedError."""
         ids = list(transaction_ids)
         found = await asyncio.gather(*(self._get(CARS, asset_id, rows.TRANSACTION + one) for one in ids))
-        return {one for one, (row, _) in zip(ids, found, strict=True) if row}
+        return {one: rows.transaction_from(row) for one, (row, _) in zip(ids, found, strict=True) if row}
 
-    async def save_car(self, etag: str | None, car: Car, applied: Iterable[AppliedTransaction]) -> StoredCar:
+    async def save_car(self, etag: str | None, car: Car, applied: Iterable[Mark]) -> StoredCar:
         """Write the car and the marks of the transactions that made it so, all or nothing.
 
         Raises ConflictError when the car is no longer as it was read, or a transaction was applied already.
@@ -114,7 +113,7 @@ class Record:
         return StoredCar(car, await self._submit(CARS, [_put(rows.car_row(car), etag), *marks]))
 
     @staticmethod
-    def check_car(car: Car, applied: AppliedTransaction) -> None:
+    def check_car(car: Car, applied: Mark) -> None:
         """Raise RowTooLargeError when a car, or the mark of its last transaction, does not fit its row.
 
         To be asked before the car's drivers are written: they would know of what the car can never show.

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from functions.leasing.car import Car, Holder, LeaseEnded, UnspentOutput
+from functions.leasing.car import Car, Holder, LeaseEnded, Mark, UnspentOutput
 from functions.leasing.driver import Claim, Driver, Lease, OpenLease, Profile
 from functions.leasing.terms import CarDescription, LeaseTerms
 from functions.rating.premium import PastClaim, Premium
@@ -27,15 +27,6 @@ TRANSACTION = "transaction-"
 PIECE_CHARACTERS = 16_000
 """Of a text that may be longer than the 32,768 UTF-16 units of one property: it goes on in the next, as OpenLeases2."""
 SHOWN_CHARACTERS = 20
-
-
-class AppliedTransaction(msgspec.Struct, frozen=True):
-    """A transaction that was applied to a car. Its row is the mark by which a second attempt knows the first."""
-
-    id: str
-    operation: str
-    sequence: str
-    owners: tuple[str, ...]
 
 
 def _read_whole[Value](read: Callable[[Mapping[str, Any]], Value]) -> Callable[[Mapping[str, Any]], Value]:
@@ -88,7 +79,7 @@ def car_from(row: Mapping[str, Any]) -> Car:
     )
 
 
-def transaction_row(asset_id: str, applied: AppliedTransaction) -> Entity:
+def transaction_row(asset_id: str, applied: Mark) -> Entity:
     """The mark of an applied transaction."""
     return {
         "PartitionKey": asset_id,
@@ -96,17 +87,23 @@ def transaction_row(asset_id: str, applied: AppliedTransaction) -> Entity:
         "Operation": applied.operation,
         "Sequence": applied.sequence,
         "Owners": _json(applied.owners),
+        "Lessor": applied.lessor,
+        "Started": _json(applied.started),
+        "Ended": _json(applied.ended),
     }
 
 
 @_read_whole
-def transaction_from(row: Mapping[str, Any]) -> AppliedTransaction:
+def transaction_from(row: Mapping[str, Any]) -> Mark:
     """The applied transaction that a row marks."""
-    return AppliedTransaction(
+    return Mark(
         id=row["RowKey"].removeprefix(TRANSACTION),
         operation=row["Operation"],
         sequence=row["Sequence"],
         owners=msgspec.json.decode(row["Owners"], type=tuple[str, ...]),
+        lessor=row["Lessor"],
+        started=msgspec.json.decode(row["Started"], type=tuple[str, ...]),
+        ended=msgspec.json.decode(row["Ended"], type=tuple[tuple[str, str], ...]),
     )
 
 

@@ -172,8 +172,8 @@ def test_a_batch_that_was_applied_is_told_by_its_marks(tmp_path: Path) -> None:
 
     assert outcomes == [Outcome.DUPLICATE] * 4
     assert wire.written == []
-    # The car, and the marks of the transfers that its record does not show.
-    assert len(wire.read) == 3
+    # The car, its marks, two drivers, and the leases of theirs that have ended.
+    assert len(wire.read) == 1 + 4 + 2 + 2
 
 
 def test_a_write_whose_answer_is_lost_is_found_to_be_done(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from functions.settings import read_settings
 from local.azurite import azurite
 from local.scenario import JsonObject
 from tests.integration.test_recording import TARIFF, divided, outage, rounds, settings
-from tests.unit.ledger_writing import ANN, BOB, CAT, LESSORS, create, event, events, transfer
+from tests.unit.ledger_writing import ANN, BOB, CAT, LESSOR, LESSORS, create, event, events, share, transfer
 
 READ, WRITE = "read", "write"
 Meddle = Callable[[str, str], None]
@@ -275,3 +275,71 @@ def test_a_lease_without_any_row_cannot_end_and_other_cars_are_applied(tmp_path:
         outcomes = applied(tables, [transfer(leased, BOB), transfer(other, CAT)])
 
     assert outcomes == [Outcome.FAILED, Outcome.APPLIED]
+
+
+def stored(tables: str) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Every row, by table and keys."""
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for table in ("Cars", "Drivers"):
+        with rows_of(tables, table) as client:
+            found |= {(table, row["PartitionKey"], row["RowKey"]): dict(row) for row in client.list_entities()}
+    return found
+
+
+def forget(tables: str, *drivers: str) -> None:
+    """Delete all rows of these drivers, as storage does that went back after they were written."""
+    with rows_of(tables, "Drivers") as client:
+        for row in [one for one in client.list_entities() if one["PartitionKey"] in drivers]:
+            client.delete_entity(row)
+
+
+RENEWED = [registered := create(), leased := transfer(registered, ANN), transfer(leased, ANN, metadata={"number": 1})]
+JOINTLY = [registered := create(share(ANN, BOB)), handed_on := transfer(registered, CAT), transfer(handed_on, LESSOR)]
+
+
+@pytest.mark.parametrize("bodies", [RENEWED, JOINTLY, divided(4)], ids=["renewed", "jointly", "divided"])
+def test_what_storage_lost_of_drivers_while_it_kept_the_car_is_restored_by_delivering_again(
+    tmp_path: Path, bodies: list[JsonObject]
+) -> None:
+    with azurite(tmp_path / "azurite.log") as tables:
+        applied(tables, bodies)
+        before = stored(tables)
+        for lost in ([ANN], [BOB, CAT], [ANN, BOB, CAT]):
+            forget(tables, *(one.public_key for one in lost))
+            assert applied(tables, bodies) == [Outcome.DUPLICATE] * len(bodies)
+            assert stored(tables) == before
+
+
+def test_a_lease_that_was_lost_is_restored_before_what_ends_it_is_applied(tmp_path: Path) -> None:
+    registered, leased, returned = rounds(cars=1, transfers=2)
+    holder = leased["outputs"][0]["public_keys"][0]
+    with azurite(tmp_path / "azurite.log") as tables:
+        applied(tables, [registered, leased])
+        forget(tables, holder)
+        assert applied(tables, [returned], after=[registered, leased]) == [Outcome.FAILED]
+        outcomes = applied(tables, [registered, leased, returned])
+        with rows_of(tables, "Drivers") as client:
+            lease = client.get_entity(holder, f"lease-{leased['id']}")
+
+    assert outcomes == [Outcome.DUPLICATE, Outcome.DUPLICATE, Outcome.APPLIED]
+    assert lease["EndTransaction"] == returned["id"]
+
+
+def test_another_body_under_the_id_of_what_was_applied_restores_nothing(tmp_path: Path) -> None:
+    given = create(share(ANN), metadata={"lease": {"annualMileage": 1}})
+    forged = given | {"metadata": {"lease": {"annualMileage": 99_999}}}
+    with azurite(tmp_path / "azurite.log") as tables:
+        applied(tables, [given])
+        forget(tables, ANN.public_key)
+        assert applied(tables, [forged]) == [Outcome.DUPLICATE]
+        assert not [key for key in stored(tables) if key[0] == "Drivers"]
+
+
+def test_a_duplicate_whose_driver_cannot_be_written_has_failed(tmp_path: Path) -> None:
+    bodies = rounds(cars=1, transfers=1)
+    holder = bodies[1]["outputs"][0]["public_keys"][0]
+    with azurite(tmp_path / "azurite.log") as tables:
+        applied(tables, bodies)
+        forget(tables, holder)
+        busy = At(WRITE, holder, range(ATTEMPTS + 1), raising(ResourceModifiedError("changed")))
+        assert applied(tables, bodies, meddle=busy) == [Outcome.DUPLICATE, Outcome.FAILED]

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from functions.leasing.car import Car
+from functions.leasing.car import Car, Mark
 from functions.leasing.driver import Claim, Driver, Lease
 from functions.leasing.outcomes import Outcome
 from functions.leasing.terms import CarDescription, LeaseTerms
 from functions.rating.premium import LeasedCar, PastHistory, rate
 from functions.rating.tariff import read_tariff
 from functions.records import rows
-from functions.records.rows import AppliedTransaction
 from relay import checkpoint, control, errors, parked
 from relay.exits import Exit
 from relay.silence import StreamState
@@ -89,7 +88,7 @@ def test_every_property_of_every_row_has_its_line() -> None:
     lease = Lease("driver", "t", "s", "a" * 64, "lessor", CarDescription(), LeaseTerms(annual_mileage=1), premium)
     written = [
         rows.car_row(car),
-        rows.transaction_row("a", AppliedTransaction("t", "CREATE", "s", ())),
+        rows.transaction_row("a", Mark("t", "CREATE", "s", ())),
         rows.driver_row(Driver("driver", bonus_malus_class=14)),
         rows.lease_row(lease),
         rows.claim_row("driver", Claim("1", dt.date(2026, 1, 1), at_fault=True, amount=Decimal(1))),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.leasing.car import Car, Holder, LeaseEnded, UnspentOutput
+from functions.leasing.car import Car, Holder, LeaseEnded, Mark, UnspentOutput
 from functions.leasing.driver import Claim, Driver, Lease, OpenLease, Profile
 from functions.leasing.terms import CarDescription, LeaseTerms
 from functions.leasing.transactions import OutputReference
@@ -19,7 +19,6 @@ from functions.rating.premium import InsuranceYears, LeasedCar, PastClaim, PastH
 from functions.rating.tariff import read_tariff
 from functions.records import rows
 from functions.records.errors import DamagedError
-from functions.records.rows import AppliedTransaction
 
 FORBIDDEN = re.compile(r"[/\\#?\x00-\x1f\x7f-\x9f]")
 """Characters that Table Storage refuses in PartitionKey and RowKey."""
@@ -57,7 +56,14 @@ CARS = st.builds(
     sequence=SEQUENCES,
 )
 TRANSACTIONS = st.builds(
-    AppliedTransaction, IDS, st.sampled_from(["CREATE", "TRANSFER"]), SEQUENCES, st.lists(KEYS, max_size=3).map(tuple)
+    Mark,
+    IDS,
+    st.sampled_from(["CREATE", "TRANSFER"]),
+    SEQUENCES,
+    owners=st.lists(KEYS, max_size=3).map(tuple),
+    lessor=st.just("") | KEYS,
+    started=st.lists(KEYS, max_size=3).map(tuple),
+    ended=st.lists(st.tuples(KEYS, IDS), max_size=3).map(tuple),
 )
 PREMIUMS = st.builds(
     Premium,
@@ -120,7 +126,7 @@ def test_a_car_is_read_as_it_was_written(car: Car) -> None:
 
 @settings(max_examples=60)
 @given(IDS, TRANSACTIONS)
-def test_an_applied_transaction_is_read_as_it_was_written(asset_id: str, applied: AppliedTransaction) -> None:
+def test_an_applied_transaction_is_read_as_it_was_written(asset_id: str, applied: Mark) -> None:
     assert rows.transaction_from(stored(rows.transaction_row(asset_id, applied))) == applied
 
 
@@ -217,8 +223,8 @@ def _claim() -> Claim:
     return Claim("C-1", dt.date(2020, 2, 29), at_fault=True, amount=Decimal("10.00"))
 
 
-def _applied() -> AppliedTransaction:
-    return AppliedTransaction("cd" * 32, "CREATE", "000000000001-000000", ())
+def _applied() -> Mark:
+    return Mark("cd" * 32, "CREATE", "000000000001-000000", ())
 
 
 @pytest.mark.parametrize(
