@@ -171,17 +171,23 @@ class Recording:
             elif event.transaction.id in applied:
                 plan.decisions[i] = Decision(Outcome.DUPLICATE)
 
-    async def _write_driver(self, key: str, effects: Sequence[Effect]) -> str:
-        """Write the effects on one driver; what went wrong, or an empty text."""
+    async def _write_driver(self, key: str, effects: Sequence[Effect]) -> Decision | None:
+        """Write the effects on one driver; what becomes of the events that have them, if that went wrong.
+
+        A driver who lacks a lease that is to end has lost it: the car's transactions, sent again, bring it back.
+        """
         try:
             for start in range(0, len(effects), EVENTS_PER_WRITE):
                 await self._drivers.write(key, effects[start : start + EVENTS_PER_WRITE])
         except UnavailableError:
             raise
-        except (RecordError, drivers.LeaseOrderError) as error:
+        except drivers.LeaseOrderError as error:
+            log.warning("driver %s lacks what the car shows: %s", key[:8], error)
+            return Decision(Outcome.DEFERRED, str(error))
+        except RecordError as error:
             log.error("driver %s could not be written: %s", key[:8], error)  # noqa: TRY400  the message says it all
-            return str(error)
-        return ""
+            return Decision(Outcome.FAILED, str(error))
+        return None
 
     async def _write_effects(self, key: str, effects: Sequence[Effect]) -> None:
         named = {effect.lease if isinstance(effect, LeaseEnded) else effect.transaction for effect in effects}
@@ -203,11 +209,11 @@ class Recording:
                 return
 
     async def _write_car(
-        self, plan: _Plan, failed: Mapping[str, str], kept: dict[str, StoredCar]
+        self, plan: _Plan, failed: Mapping[str, Decision], kept: dict[str, StoredCar]
     ) -> list[Decision] | None:
         faults = [failed[effect.driver] for effect in plan.effects if effect.driver in failed]
         if faults:
-            return _without_applied(plan, faults[0])
+            return _without_applied(plan, next((one for one in faults if one.outcome is Outcome.FAILED), faults[0]))
         if plan.car is None or not plan.applied:
             return plan.decisions
         try:
@@ -217,7 +223,7 @@ class Recording:
         except UnavailableError:
             raise
         except RecordError as error:
-            return _without_applied(plan, str(error))
+            return _without_applied(plan, Decision(Outcome.FAILED, str(error)))
         return plan.decisions
 
 
@@ -229,16 +235,15 @@ def _again(car: Car, event: LedgerEvent, mark: Mark) -> tuple[Effect, ...]:
         return ()
 
 
-def _without_applied(plan: _Plan, fault: str) -> list[Decision]:
-    """The decisions on a car whose drivers, or which itself, could not be written: what has effects, or would have
-    been applied, and all after it, failed.
+def _without_applied(plan: _Plan, fault: Decision) -> list[Decision]:
+    """The decisions on a car when it, or its drivers, could not be written.
 
-    So did a duplicate before it, if it is one of what would have been applied.
+    The fault is that of what has effects, or would have been applied, and of all after it; and of a duplicate before
+    it, if it is one of what would have been applied.
     """
     applied = {one.id for one in plan.applied}
     first = next(i for i, one in enumerate(plan.decisions) if one.outcome is Outcome.APPLIED or one.effects)
-    failed = Decision(Outcome.FAILED, fault)
     return [
-        failed if i >= first or one.transaction.id in applied else decision
+        fault if i >= first or one.transaction.id in applied else decision
         for i, (one, decision) in enumerate(zip(plan.events, plan.decisions, strict=True))
     ]
