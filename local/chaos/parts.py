@@ -136,6 +136,8 @@ class Parts:
     function: FunctionsHost
     relays: tuple[RelayJob, RelayJob]
     settings: Mapping[str, str]
+    begun: list[subprocess.Popen[bytes]]
+    """Commands that were started."""
 
     def part(self, name: str) -> Part:
         """The part of this name in a schedule."""
@@ -154,12 +156,21 @@ class Parts:
         """Run a command of the relay, as an operator does, over the same links."""
         return run_command(self.settings, *words)
 
+    def end_commands(self) -> None:
+        """Kill the commands that have not ended."""
+        for process in self.begun:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
     def begin_command(self, *words: str) -> subprocess.Popen[bytes]:
         """Start a command of the relay, and do not wait for it."""
         log = self.folder / "commands.log"
         with log.open("ab") as sink:
             argv = [sys.executable, "-m", "relay", *words]
-            return subprocess.Popen(argv, env=_environment(self.settings), stdout=sink, stderr=sink)
+            begun = subprocess.Popen(argv, env=_environment(self.settings), stdout=sink, stderr=sink)
+        self.begun.append(begun)
+        return begun
 
 
 @contextmanager
@@ -211,9 +222,11 @@ def running_parts(folder: Path, seed: int) -> Iterator[Parts]:
         relays = (RelayJob(folder / "first", settings | clocks), RelayJob(folder / "second", settings | clocks))
         for relay in relays:
             parts.callback(relay.kill)
-        yield Parts(
-            folder, ledger.announced["http"], storage.connection_string, links, storage, function, relays, settings
+        running_now = Parts(
+            folder, ledger.announced["http"], storage.connection_string, links, storage, function, relays, settings, []
         )
+        parts.callback(running_now.end_commands)
+        yield running_now
 
 
 def run_command(settings: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
