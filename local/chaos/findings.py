@@ -9,6 +9,7 @@ from typing import Any
 
 from local.faults.answers import Answer, Request
 
+SETTLED = {"applied", "duplicate", "ignored"}
 EVENTS_PATH = "/api/ledger-events"
 
 
@@ -25,7 +26,7 @@ class Deliveries:
     applied_at: dict[str, float] = field(default_factory=dict)
     """When it was applied last, on the monotonic clock."""
     moments: list[float] = field(default_factory=list)
-    """When anything was applied."""
+    """When anything was settled: applied, or found to be applied already."""
 
     def observe(self, request: Request, answer: Answer) -> None:
         """Note an answer of the Function app."""
@@ -33,10 +34,11 @@ class Deliveries:
             return
         for result in json.loads(answer.body)["results"]:
             self.outcomes[result["outcome"]] += 1
+            if result["outcome"] in SETTLED:
+                self.moments.append(time.monotonic())
             if result["outcome"] == "applied":
                 self.applied[result["id"]] += 1
                 self.applied_at[result["id"]] = time.monotonic()
-                self.moments.append(self.applied_at[result["id"]])
 
 
 @dataclass
@@ -59,6 +61,6 @@ def longest_delay(commits: Commits, deliveries: Deliveries) -> float:
 
 
 def longest_stand(commits: Commits, deliveries: Deliveries) -> float:
-    """Seconds for which nothing at all was applied, the longest time while transactions were committed."""
+    """Seconds for which nothing at all was settled, the longest time while transactions were committed."""
     moments = sorted({min(commits.sent_at.values()), *deliveries.moments, max(commits.sent_at.values())})
     return max((after - before for before, after in pairwise(moments)), default=0.0)

@@ -67,7 +67,7 @@ def what_is_wrong(player: Player, parts: Parts) -> list[str]:
     lines += [f"a car was parked: {reason}" for reason in _parked(parts) if NO_WAY in reason]
     stood = longest_stand(player.commits, player.deliveries)
     if stood > STOOD_STILL_S:
-        lines.append(f"nothing was applied for {stood:.0f} s")
+        lines.append(f"nothing was settled for {stood:.0f} s")
     if not player.deliveries.applied or not any(link.hits for link in parts.links.values()):
         lines.append("nothing was applied, or no fault has hit anything")
     return lines
@@ -94,7 +94,7 @@ def report(title: str, player: Player, parts: Parts, episodes: Iterable[Episode]
                 "**properties that differ from an undisturbed record**": len(result.from_calm),
                 "**what else is wrong**": len(result.wrong),
                 "longest time from the ledger to the record, s": round(longest_delay(commits, deliveries), 1),
-                "longest time in which nothing was applied, s": round(longest_stand(commits, deliveries), 1),
+                "longest time in which nothing was settled, s": round(longest_stand(commits, deliveries), 1),
                 "the run took, s": round(took),
             },
         ),
