@@ -319,8 +319,8 @@ def open_record(settings: Settings) -> Record:
     if settings.tables_connection_string:
         try:
             service = TableServiceClient.from_connection_string(settings.tables_connection_string.reveal(), **options)
-        except ValueError:
-            # The SDK's text may quote what it could not read.
+        except (TypeError, ValueError):
+            # TypeError where the endpoint has no host. The SDK's text may quote what it could not read.
             raise SettingsError(
                 "TABLES_CONNECTION_STRING: found a text that the tables SDK cannot use (its value is not shown); "
                 "allowed is a connection string as it stands at the storage account"

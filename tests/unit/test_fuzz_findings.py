@@ -8,7 +8,9 @@ from functions.records.record import open_record
 from functions.settings import SettingsError as FunctionSettingsError
 from functions.settings import read_settings as read_function_settings
 from relay.errors import SettingsError as RelaySettingsError
+from relay.settings import Secret, TablesSettings
 from relay.settings import read_settings as read_relay_settings
+from relay.tables import open_service
 from tests.unit.ledger_writing import LESSOR
 
 ACCOUNT_KEY = "UzNjcmV0QWNjb3VudEtleQ=="
@@ -29,9 +31,10 @@ RELAY = FUNCTION_APP | {
         f"{CONNECTION};ACCOUNTKEY={ACCOUNT_KEY}",
         f"{CONNECTION};;EndpointSuffix=core.windows.net",
         f"{CONNECTION};EndpointSuffix=",
+        f"{CONNECTION};EndpointSuffix=core.windows.ne@",
         f"{CONNECTION};TableSecondaryEndpoint=https://acme-secondary.table.core.windows.net",
     ],
-    ids=["a part twice", "twice in other letters", "no part", "an empty part", "the secondary alone"],
+    ids=["a part twice", "twice in other letters", "no part", "an empty part", "no host", "the secondary alone"],
 )
 def test_a_connection_string_that_the_sdk_cannot_use_stops_the_function_app_with_one_line(
     connection_string: str,
@@ -43,6 +46,15 @@ def test_a_connection_string_that_the_sdk_cannot_use_stops_the_function_app_with
 
     assert ACCOUNT_KEY not in str(refused.value)
     assert refused.value.__cause__ is None
+
+
+def test_a_connection_string_without_a_host_stops_the_relay_with_one_line() -> None:
+    hostless = TablesSettings("acme", Secret(f"{CONNECTION};EndpointSuffix=core.windows.ne@"), "")
+
+    with pytest.raises(RelaySettingsError, match=r"^TABLES_CONNECTION_STRING: the tables SDK cannot use it") as refused:
+        open_service(hostless)
+
+    assert ACCOUNT_KEY not in str(refused.value)
 
 
 @pytest.mark.parametrize("more", ["/?sig=S3cretSignature", "/?S3cretSignature", "/#S3cretSignature"])

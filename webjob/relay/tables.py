@@ -86,8 +86,8 @@ def open_service(settings: TablesSettings, line: Line | None = None) -> TableSer
         return TableServiceClient(endpoint=settings.endpoint, credential=DefaultAzureCredential(), **options)
     try:
         return TableServiceClient.from_connection_string(settings.connection_string.reveal(), **options)
-    except ValueError:
-        # The SDK's text may quote what it could not read.
+    except (TypeError, ValueError):
+        # TypeError where the endpoint has no host. The SDK's text may quote what it could not read.
         raise SettingsError(
             "TABLES_CONNECTION_STRING: the tables SDK cannot use it (its value is not shown); take it from the storage "
             "account as it stands there"
