@@ -191,11 +191,7 @@ class Connection:
         headers = [(name, text) for name, text in _raw(request.headers) if name.decode() not in FRAMING]
         if request.body or request.method not in {"GET", "DELETE", "HEAD"}:
             headers += _raw({"content-length": str(len(request.body))})
-        self._server.write(
-            protocol.send(h11.Request(method=request.method, target=request.target, headers=headers)) or b""
-        )
-        self._server.write(protocol.send(h11.Data(data=request.body)) or b"")
-        self._server.write(protocol.send(h11.EndOfMessage()) or b"")
+        _send(self._server, protocol, request, headers)
         await self._server.drain()
         answer = await self._read_answer(protocol)
         if self._link.observe is not None:
@@ -255,8 +251,7 @@ class Connection:
         protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=PIECE)
         # Without extensions frames are not compressed, and can be looked into.
         headers = [(name, text) for name, text in _raw(request.headers) if name != b"sec-websocket-extensions"]
-        self._server.write(protocol.send(h11.Request(method="GET", target=request.target, headers=headers)) or b"")
-        self._server.write(protocol.send(h11.EndOfMessage()) or b"")
+        _send(self._server, protocol, request, headers)
         answer = await self._read_answer(protocol)
         if answer.status != 101:
             await self._hand_on(answer)
@@ -305,6 +300,13 @@ class _Source:
         if self._at_end is not None:
             self._at_end()
         await self._pieces.put((now(), b""))
+
+
+def _send(writer: Writer, protocol: h11.Connection, request: Request, headers: list[tuple[bytes, bytes]]) -> None:
+    """Send a request with these headers."""
+    head = h11.Request(method=request.method, target=request.target, headers=headers)
+    for event in (head, h11.Data(data=request.body), h11.EndOfMessage()):
+        writer.write(protocol.send(event) or b"")
 
 
 def _named(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
