@@ -27,6 +27,7 @@ from functions.records.wire import Wire
 from functions.settings import read_settings
 from local import audit
 from local.azurite import azurite
+from local.chaos import calm
 from local.scenario import JsonObject, lease
 from tests.unit.ledger_writing import ANN, BOB, CAT, LESSOR, OTHER_LESSOR, create, events, share, transfer
 
@@ -36,8 +37,6 @@ TARIFF = read_tariff()
 DONE = {Outcome.APPLIED, Outcome.DUPLICATE}
 ROUNDS = 60
 """After so many deliveries everything must be settled: crashes end after the first few."""
-
-Rows = dict[tuple[str, str, str], dict[str, Any]]
 
 
 class CrashError(Exception):
@@ -163,16 +162,6 @@ def empty(connection_string: str) -> None:
             service.delete_table(table)
 
 
-def all_rows(connection_string: str) -> Rows:
-    """Every row of both tables, by table and keys."""
-    with TableServiceClient.from_connection_string(connection_string) as service:
-        return {
-            (table, row["PartitionKey"], row["RowKey"]): dict(row)
-            for table in (CARS, DRIVERS)
-            for row in service.get_table_client(table).list_entities()
-        }
-
-
 async def undisturbed(connection_string: str, bodies: Sequence[JsonObject]) -> None:
     """Apply a history one event after the other."""
     record = open_tables(connection_string)
@@ -210,12 +199,12 @@ def test_two_writers_that_crash_at_any_call_give_the_fold_whatever_the_order(
 
     empty(own_tables)
     asyncio.run(undisturbed(own_tables, bodies))
-    expected = all_rows(own_tables)
+    expected = calm.rows(own_tables)
     empty(own_tables)
     event(f"crashes: {min(asyncio.run(play()), 10)}")
 
     assert audit.differences(facts_of(bodies), own_tables) == []
-    assert all_rows(own_tables) == expected
+    assert calm.rows(own_tables) == expected
 
 
 def test_the_audit_finds_what_is_wrong_in_the_tables(own_tables: str) -> None:

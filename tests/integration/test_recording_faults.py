@@ -21,6 +21,7 @@ from functions.records.rows import TRANSACTION, record_key
 from functions.records.wire import Wire
 from functions.settings import read_settings
 from local.azurite import azurite
+from local.chaos import calm
 from local.scenario import JsonObject
 from tests.integration.test_recording import TARIFF, divided, outage, rounds, settings
 from tests.unit.ledger_writing import ANN, BOB, CAT, LESSOR, LESSORS, create, event, events, share, transfer
@@ -277,15 +278,6 @@ def test_a_lease_without_any_row_cannot_end_and_other_cars_are_applied(tmp_path:
     assert outcomes == [Outcome.DEFERRED, Outcome.APPLIED]
 
 
-def stored(tables: str) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """Every row, by table and keys."""
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for table in ("Cars", "Drivers"):
-        with rows_of(tables, table) as client:
-            found |= {(table, row["PartitionKey"], row["RowKey"]): dict(row) for row in client.list_entities()}
-    return found
-
-
 def forget(tables: str, *drivers: str) -> None:
     """Delete all rows of these drivers, as storage does that went back after they were written."""
     with rows_of(tables, "Drivers") as client:
@@ -303,11 +295,11 @@ def test_what_storage_lost_of_drivers_while_it_kept_the_car_is_restored_by_deliv
 ) -> None:
     with azurite(tmp_path / "azurite.log") as tables:
         applied(tables, bodies)
-        before = stored(tables)
+        before = calm.rows(tables)
         for lost in ([ANN], [BOB, CAT], [ANN, BOB, CAT]):
             forget(tables, *(one.public_key for one in lost))
             assert applied(tables, bodies) == [Outcome.DUPLICATE] * len(bodies)
-            assert stored(tables) == before
+            assert calm.rows(tables) == before
 
 
 def test_a_lease_that_was_lost_is_restored_before_what_ends_it_is_applied(tmp_path: Path) -> None:
@@ -332,7 +324,7 @@ def test_another_body_under_the_id_of_what_was_applied_restores_nothing(tmp_path
         applied(tables, [given])
         forget(tables, ANN.public_key)
         assert applied(tables, [forged]) == [Outcome.DUPLICATE]
-        assert not [key for key in stored(tables) if key[0] == "Drivers"]
+        assert not [key for key in calm.rows(tables) if key[0] == "Drivers"]
 
 
 def test_a_duplicate_whose_driver_cannot_be_written_has_failed(tmp_path: Path) -> None:
