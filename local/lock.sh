@@ -12,3 +12,4 @@ compile --group functions --group webjob --group local --group dev --group build
 compile --group build -c local/requirements.txt -o local/build-requirements.txt
 compile --group functions -c local/requirements.txt -o requirements.txt
 compile --group webjob -c local/requirements.txt -o webjob/requirements.txt
+compile --group infra -o local/infra-requirements.txt

@@ -18,6 +18,7 @@ from azure.core.exceptions import (
     HttpResponseError,
     ResourceExistsError,
     ResourceModifiedError,
+    ResourceNotFoundError,
     ServiceRequestError,
     ServiceResponseError,
 )
@@ -36,6 +37,7 @@ from functions.settings import Settings, SettingsError
 
 DRIVERS = "Drivers"
 CARS = "Cars"
+RELAY = "Relay"
 CONCURRENT_CALLS = 16
 MAX_EMPTY_PAGES = 20
 """Table Storage may answer pages without rows where a filter meets none: so many are read before that is passed on."""
@@ -74,13 +76,17 @@ class DriverFile(msgspec.Struct, frozen=True):
 
 
 class Record:
-    """The tables Drivers and Cars of one storage account. Make it once and keep it: its connections stay warm."""
+    """The tables Drivers and Cars of one storage account, and what others leave in its table Relay.
+
+    Make it once and keep it: its connections stay warm.
+    """
 
     def __init__(self, service: TableServiceClient, wire: Wire) -> None:
         self._service = service
         self._wire = wire
         self._drivers = service.get_table_client(DRIVERS)
         self._cars = service.get_table_client(CARS)
+        self._relay = service.get_table_client(RELAY)
         self._calls = asyncio.Semaphore(CONCURRENT_CALLS)
         self._tables_exist = False
 
@@ -209,6 +215,15 @@ class Record:
         """
         found, following = await self._page(self._cars, wanted, limit, after)
         return [rows.car_from(row) for row in found], following
+
+    async def relay_rows(self, ledger: str) -> list[Any]:
+        """What the relay and the audit of a ledger have left in table Relay; nothing before a relay has made it."""
+        async with self._calling():
+            query = self._relay.query_entities("PartitionKey eq @ledger", parameters={"ledger": ledger})
+            try:
+                return [row async for row in query]
+            except ResourceNotFoundError:
+                return []
 
     async def _get(self, table: str, partition: str, row: str) -> tuple[Mapping[str, Any] | None, str | None]:
         async with self._calling():

@@ -13,9 +13,10 @@ Imitated:
 - header names arrive in lower case; values of a repeated query parameter are joined by commas, empty ones are dropped;
 - a body without a Content-Length (chunked) arrives empty; one over 100 MB is a 413;
 - an exception, and returning None where a response was promised, is a 500 with no body;
-- `maxConcurrentRequests`, `maxOutstandingRequests` (429) and `customHeaders` of host.json.
+- `maxConcurrentRequests`, `maxOutstandingRequests` (429) and `customHeaders` of host.json;
+- a function with a timer runs on POST /admin/functions/NAME with the master key, answered by 202.
 
-Not imitated: triggers other than HTTP and bindings other than the HTTP response (such functions are named at the start
-and not served), the /admin endpoints, CORS, and what the platform in front of the host
+Not imitated: the timers' clock, other triggers, and bindings other than the HTTP response (such functions are named at
+the start and not served), the other /admin endpoints, CORS, and what the platform in front of the host
 adds (the 230 s limit, the 4 KB limit of a URL, cold starts). Other settings of host.json are named at the start.
 """

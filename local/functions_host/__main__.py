@@ -21,7 +21,7 @@ import uvicorn
 
 from local import processes
 from local.functions_host import worker
-from local.functions_host.bindings import HttpFunction, UnservedFunction
+from local.functions_host.bindings import Function, HttpFunction, TimerFunction, UnservedFunction
 from local.functions_host.errors import AddressError, AppError, SettingsError, StartError
 from local.functions_host.front import Front
 from local.functions_host.keys import AuthLevel, Keys
@@ -38,7 +38,7 @@ _EPILOG = f"""\
 keys (enforced, unlike under `func start`), from the environment, where no process list shows them:
   {HOST_KEYS}         host keys: each opens every function of level FUNCTION; several, for rotation, separated by commas
   {FUNCTION_KEYS}        keys of one function each, as name=key, separated by commas
-  {MASTER_KEY}  opens every function, also those of level ADMIN
+  {MASTER_KEY}  opens every function, also those of level ADMIN, and runs a timer's: POST /admin/functions/NAME
 All are taken out of the environment before the app is loaded.
 
 exit codes: 0 stopped, 1 the app or its settings are at fault (the last lines say which), 2 wrong usage
@@ -132,12 +132,13 @@ async def serve(setup: Setup, ready_line: TextIO, *, with_parent: bool, verbose:
     _end(0)
 
 
-def _front(setup: Setup, indexed: Sequence[HttpFunction | UnservedFunction]) -> Front:
+def _front(setup: Setup, indexed: Sequence[Function]) -> Front:
     served = [function for function in indexed if isinstance(function, HttpFunction)]
+    timers = [function for function in indexed if isinstance(function, TimerFunction)]
     unserved = [function for function in indexed if isinstance(function, UnservedFunction)]
     _check_names(setup.keys, served)
     routes = RouteTable(served, setup.host_settings.route_prefix)
-    _report(setup, routes, unserved)
+    _report(setup, routes, timers, unserved)
     return Front(
         routes=routes,
         keys=setup.keys,
@@ -145,6 +146,8 @@ def _front(setup: Setup, indexed: Sequence[HttpFunction | UnservedFunction]) -> 
         body_limit=setup.body_limit,
         custom_headers=setup.host_settings.custom_headers,
         invoke=worker.invoke,
+        timers=tuple(timers),
+        run=worker.run,
     )
 
 
@@ -205,15 +208,19 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _report(setup: Setup, routes: RouteTable, unserved: Sequence[UnservedFunction]) -> None:
+def _report(
+    setup: Setup, routes: RouteTable, timers: Sequence[TimerFunction], unserved: Sequence[UnservedFunction]
+) -> None:
     """Say once, before anything is served, how what follows differs from Azure."""
     _LOG.warning(
-        "NOT the Azure Functions host: routing, keys and limits are re-implemented, only HTTP triggers are served. "
-        "Functions run by azure-functions-runtime, from %s",
+        "NOT the Azure Functions host: routing, keys and limits are re-implemented, only HTTP triggers are served, and "
+        "timers by hand. Functions run by azure-functions-runtime, from %s",
         setup.folder,
     )
     if setup.host_settings.without_effect:
         _LOG.warning("host.json: no effect here: %s", ", ".join(setup.host_settings.without_effect))
+    for timer in timers:
+        _LOG.warning("function %s runs on POST /admin/functions/%s alone: no clock triggers it", timer.name, timer.name)
     for function in unserved:
         _LOG.warning("function %s is not served: bindings %s", function.name, ", ".join(function.bindings))
     is_keyless = not (setup.keys.host_keys or setup.keys.function_keys)

@@ -1,6 +1,7 @@
 """The HTTP front of the host, as an ASGI application: one request in, one function call, one reply out.
 
 It decides the order of the checks (room, route, key, size) and logs what fails. How functions are run is given to it.
+A timer's function runs when somebody with the master key POSTs to /admin/functions/NAME, as the host has it.
 """
 
 import asyncio
@@ -10,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from local.functions_host import request as requests
-from local.functions_host.bindings import HttpFunction
+from local.functions_host.bindings import HttpFunction, TimerFunction
 from local.functions_host.errors import InvocationError, QueueFullError
-from local.functions_host.keys import Keys
+from local.functions_host.keys import AuthLevel, Keys
 from local.functions_host.reply import Reply
 from local.functions_host.request import FunctionRequest
 from local.functions_host.routing import RouteTable
@@ -22,8 +23,10 @@ type Message = MutableMapping[str, Any]
 type Receive = Callable[[], Awaitable[Message]]
 type Send = Callable[[Message], Awaitable[None]]
 type Invoke = Callable[[HttpFunction, FunctionRequest], Awaitable[Reply]]
+type Run = Callable[[TimerFunction], Awaitable[None]]
 
 _LOG = logging.getLogger("functions_host")
+_ADMIN = "/admin/functions/"
 _NO_BODY = {204, 304}  # status codes whose replies have neither body nor Content-Length (RFC 9110, section 8.6)
 
 
@@ -41,6 +44,8 @@ class Front:
     body_limit: int
     custom_headers: tuple[tuple[str, str], ...]
     invoke: Invoke
+    timers: tuple[TimerFunction, ...]
+    run: Run
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one HTTP request (ASGI 3; the server is told to offer neither lifespan nor WebSockets)."""
@@ -59,12 +64,15 @@ class Front:
         await self._send(reply, send)
 
     async def _answer(self, scope: Message, receive: Receive) -> Reply:
-        found = self.routes.find(scope["method"], requests.decoded_path(scope["raw_path"]))
+        path = requests.decoded_path(scope["raw_path"])
+        headers = requests.header_values(scope["headers"])
+        query = requests.query_values(scope["query_string"])
+        if path.lower().startswith(_ADMIN):
+            return await self._run(scope["method"], path[len(_ADMIN) :], requests.presented_key(headers, query))
+        found = self.routes.find(scope["method"], path)
         if found is None:
             return Reply(404)
         function, route_values = found
-        headers = requests.header_values(scope["headers"])
-        query = requests.query_values(scope["query_string"])
         if self.keys.level_of(requests.presented_key(headers, query), function.name) < function.level:
             return Reply(401)
         # Without a Content-Length the host hands on no body: not even a chunked one that is there.
@@ -84,6 +92,19 @@ class Front:
         except InvocationError as error:
             _LOG.error("function %s failed\n%s", function.name, error.stack_trace.rstrip())
             return Reply(500)
+
+    async def _run(self, method: str, name: str, key: str | None) -> Reply:
+        """Run a timer's function now. The host answers when it has begun; here the call has ended by then."""
+        if self.keys.level_of(key, name) < AuthLevel.ADMIN:
+            return Reply(401)
+        function = next((timer for timer in self.timers if timer.name.casefold() == name.casefold()), None)
+        if method != "POST" or function is None:
+            return Reply(404)
+        try:
+            await self.run(function)
+        except InvocationError as error:
+            _LOG.error("function %s failed\n%s", function.name, error.stack_trace.rstrip())
+        return Reply(202)
 
     async def _send(self, reply: Reply, send: Send) -> None:
         given = {name for name, _ in reply.headers}

@@ -6,6 +6,7 @@ routes, keys or sockets.
 
 import contextlib
 import importlib
+import json
 import os
 import sys
 import traceback
@@ -17,13 +18,13 @@ from types import TracebackType
 import azure_functions_runtime as runtime
 
 from local.functions_host import messages
-from local.functions_host.bindings import HttpFunction, UnservedFunction, read_bindings
+from local.functions_host.bindings import Function, HttpFunction, TimerFunction, read_bindings
 from local.functions_host.errors import AppError, InvocationError
 from local.functions_host.reply import Reply, from_return_value
 from local.functions_host.request import FunctionRequest
 
 
-async def index(folder: Path) -> list[HttpFunction | UnservedFunction]:
+async def index(folder: Path) -> list[Function]:
     """Import the app in `folder` and have the library index it; its functions in order of definition.
 
     The folder becomes the working directory and the first place to import from, as on Azure, and the directory this
@@ -70,13 +71,24 @@ async def invoke(function: HttpFunction, request: FunctionRequest) -> Reply:
         params=request.route_values,
         body=messages.TypedData(bytes=request.body),
     )
+    trace = messages.RpcTraceContext(request.headers.get("traceparent", ""), request.headers.get("tracestate", ""))
+    return from_return_value(await _call(function, messages.TypedData(http=http), trace))
+
+
+async def run(function: TimerFunction) -> None:
+    """Run a function of a timer once, as by hand: it is told of no schedule. Raises InvocationError when it raises."""
+    timer = messages.TypedData(json=json.dumps({"IsPastDue": False, "Schedule": {"AdjustForDST": True}}))
+    await _call(function, timer, messages.RpcTraceContext())
+
+
+async def _call(
+    function: HttpFunction | TimerFunction, given: messages.TypedData, trace: messages.RpcTraceContext
+) -> messages.TypedData | None:
     invocation = messages.InvocationRequest(
         invocation_id=str(uuid.uuid4()),
         function_id=function.function_id,
-        input_data=[messages.ParameterBinding(function.parameter, messages.TypedData(http=http))],
-        trace_context=messages.RpcTraceContext(
-            request.headers.get("traceparent", ""), request.headers.get("tracestate", "")
-        ),
+        input_data=[messages.ParameterBinding(function.parameter, given)],
+        trace_context=trace,
     )
     answer: messages.InvocationResponse = await runtime.invocation_request(
         messages.WorkerRequest(messages.StreamingMessage(invocation_request=invocation))
@@ -84,7 +96,7 @@ async def invoke(function: HttpFunction, request: FunctionRequest) -> Reply:
     if answer.result.status != messages.StatusResult.Success:
         failure = answer.result.exception
         raise InvocationError(failure.message, failure.stack_trace)
-    return from_return_value(answer.return_value)
+    return answer.return_value
 
 
 def _import_from(folder: Path) -> None:

@@ -147,7 +147,9 @@ def forever(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.timer_trigger(schedule="0 0 * * * *", arg_name="timer")
 def hourly(timer: func.TimerRequest) -> None:
-    pass
+    if Path(os.environ["HOLD_FOLDER"], "hourly-fails").exists():
+        raise LookupError("no such hour")
+    logging.getLogger("premium").info("an hour has passed, past due: %s", timer.past_due)
 
 
 @app.route(route="queued")
@@ -187,6 +189,7 @@ HOST_JSON: dict[str, Any] = {
 }
 
 KEY_VARIABLES = {"LOCAL_FUNCTIONS_KEY": "key-1,key-2", "LOCAL_FUNCTIONS_MASTER_KEY": "master-key"}
+MASTER, HOST_KEY = {"x-functions-key": "master-key"}, {"x-functions-key": "key-1"}
 
 
 @dataclass(frozen=True)
@@ -283,9 +286,32 @@ def test_it_says_that_it_is_not_the_azure_functions_host(host: Host) -> None:
     assert host.child.log.read_text().count("NOT the Azure Functions host") == 1
 
 
+def test_a_timer_runs_by_hand_with_the_master_key_alone(host: Host) -> None:
+    assert "function hourly runs on POST /admin/functions/hourly alone" in host.child.log.read_text()
+
+    refused = [host.ask("POST", "/admin/functions/hourly", headers=one).status for one in ({}, HOST_KEY)]
+    assert refused == [401, 401]
+    assert "an hour has passed" not in host.child.log.read_text()
+
+    assert host.ask("POST", "/admin/functions/Hourly", b"{}", headers=MASTER).status == 202
+    assert "an hour has passed, past due: False" in host.child.log.read_text()
+    assert host.ask("GET", "/admin/functions/hourly", headers=MASTER).status == 404
+    assert host.ask("POST", "/admin/functions/guarded", headers=MASTER).status == 404
+
+
+def test_a_timer_that_raises_has_its_traceback_in_the_log(host: Host) -> None:
+    (host.hold_folder / "hourly-fails").touch()
+    try:
+        assert host.ask("POST", "/admin/functions/hourly", headers=MASTER).status == 202
+    finally:
+        (host.hold_folder / "hourly-fails").unlink()
+    log = host.child.log.read_text()
+    assert "function hourly failed" in log
+    assert "LookupError: no such hour" in log
+
+
 def test_functions_that_are_not_http_alone_are_named_and_not_served(host: Host) -> None:
     log = host.child.log.read_text()
-    assert "function hourly is not served: bindings timerTrigger" in log
     assert "function queued is not served: bindings queue" in log
     assert host.ask("GET", "/api/queued").status == 404
 

@@ -73,7 +73,7 @@ def test_the_document_names_every_function_of_the_app_and_nothing_else(
     triggers = {
         one.get_function_name(): trigger.get_dict_repr()
         for one in registered.get_functions()
-        if (trigger := one.get_trigger())
+        if (trigger := one.get_trigger()) and trigger.get_dict_repr()["type"] == "httpTrigger"
     }
 
     described = {

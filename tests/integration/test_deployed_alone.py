@@ -30,6 +30,8 @@ FUNCTIONS = [
     "health",
     "ledger_events",
     "openapi",
+    "relay",
+    "relay_watch",
     "repricing",
     "repricing_preview",
 ]
