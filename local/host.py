@@ -1,10 +1,11 @@
-"""Runs the local Functions host on this repository's app, on a free port of 127.0.0.1.
+"""Runs the local Functions host on a Function app, this repository's or another folder's, on a free port of 127.0.0.1.
 
 It may be killed or stopped, and started again at the same address.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from local.processes import ROOT, Child, announced, free_port, start
@@ -12,12 +13,28 @@ from local.processes import ROOT, Child, announced, free_port, start
 START_TIMEOUT_S = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class Hosting:
+    """What is served, and by what: the app's folder, the command that the host starts with, and where it is started.
+
+    The command's Python has the host's packages and the app's; the folder and the port are added to it.
+    """
+
+    app: Path = ROOT
+    command: Sequence[str] = (sys.executable, "-m", "local.functions_host")
+    started_in: Path = ROOT
+
+
+REPOSITORY = Hosting()
+
+
 class FunctionsHost:
     """One Functions host with these App Settings. Raises ProcessError when it does not come up."""
 
-    def __init__(self, log: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, log: Path, settings: Mapping[str, str], hosting: Hosting = REPOSITORY) -> None:
         self._log = log
         self._settings = settings
+        self._hosting = hosting
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.child = self._start()
@@ -35,8 +52,9 @@ class FunctionsHost:
         self.child = self._start()
 
     def _start(self) -> Child:
-        argv = [sys.executable, "-m", "local.functions_host", str(ROOT), "--port", str(self._port), "--with-parent"]
-        child = start("the Functions host", argv, log=self._log, env=self._settings)
+        hosting = self._hosting
+        argv = [*hosting.command, str(hosting.app), "--port", str(self._port), "--with-parent"]
+        child = start("the Functions host", argv, log=self._log, env=self._settings, cwd=hosting.started_in)
         try:
             child.wait_until(announced, START_TIMEOUT_S)
         except BaseException:

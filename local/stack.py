@@ -15,14 +15,30 @@ from pathlib import Path
 
 import requests
 
+from local import host as functions_host
 from local import webjob
 from local.azurite import Azurite, running_azurite
-from local.host import FunctionsHost
+from local.host import FunctionsHost, Hosting
 from local.processes import Child, ProcessError, free_port, running
 
 LEDGER_NAME = "local"
 START_TIMEOUT_S = 60.0
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What is run: the Function app, how the relay's job is laid out below a folder, and what starts it.
+
+    By default all of it is this repository's.
+    """
+
+    hosting: Hosting = functions_host.REPOSITORY
+    lay_out: Callable[[Path], Path] = webjob.lay_out
+    kudu: webjob.Kudu = webjob.LOCAL
+
+
+REPOSITORY = Deployed()
 
 
 @dataclass
@@ -37,6 +53,7 @@ class Stack:
     key: str
     lessors: Sequence[str]
     webhook_secrets: str = ""
+    deployed: Deployed = REPOSITORY
     relay: Child | None = field(default=None)
 
     @property
@@ -60,8 +77,8 @@ class Stack:
 
     def start_relay(self) -> Child:
         """Start the relay, or start it again."""
-        job = webjob.lay_out(self.folder)
-        self.relay = webjob.start_relay(job, self.relay_settings, self.folder / "relay.log")
+        job = self.deployed.lay_out(self.folder)
+        self.relay = webjob.start_relay(job, self.relay_settings, self.folder / "relay.log", self.deployed.kudu)
         return self.relay
 
     def call(self, method: str, path: str, body: object = None) -> requests.Response:
@@ -79,11 +96,13 @@ def running_stack(
     *,
     keep_tables_in: Path | None = None,
     webhook_secrets: str = "",
+    deployed: Deployed = REPOSITORY,
 ) -> Iterator[Stack]:
     """Start everything but the relay, for the length of a with block; `say` is told of each part as it comes up.
 
     `host` is `local`, the host in this repository, or `func`, Azure Functions Core Tools. The tables are in memory, or
-    on disk in `keep_tables_in`. With `webhook_secrets` (WEBHOOK_SECRETS) events are signed. Raises ProcessError.
+    on disk in `keep_tables_in`. With `webhook_secrets` (WEBHOOK_SECRETS) events are signed. Function app and relay are
+    those of `deployed`. Raises ProcessError.
     """
     with ExitStack() as parts:
         began = time.monotonic()
@@ -110,7 +129,7 @@ def running_stack(
             "LOCAL_FUNCTIONS_KEY": key,
             "WEBHOOK_SECRETS": webhook_secrets,
         }
-        functions_url = parts.enter_context(_functions(host, folder / "functions.log", settings))
+        functions_url = parts.enter_context(_functions(host, folder / "functions.log", settings, deployed.hosting))
         say(f"Function app    {functions_url}/api  ({_since(began)})")
         stack = Stack(
             folder=folder,
@@ -121,6 +140,7 @@ def running_stack(
             key=key,
             lessors=list(lessors),
             webhook_secrets=webhook_secrets,
+            deployed=deployed,
         )
         _wait_for_api(stack)
         try:
@@ -131,14 +151,14 @@ def running_stack(
 
 
 @contextmanager
-def _functions(host: str, log: Path, settings: dict[str, str]) -> Iterator[str]:
+def _functions(host: str, log: Path, settings: dict[str, str], hosting: Hosting) -> Iterator[str]:
     if host == "func":
         url = f"http://127.0.0.1:{(port := free_port())}"
         command, env = _func_command(port), _func_env(settings)
         with running("func", command, log=log, env=env, is_ready=lambda _: _answers(url), timeout=START_TIMEOUT_S):
             yield url
         return
-    served = FunctionsHost(log, settings)
+    served = FunctionsHost(log, settings, hosting)
     try:
         yield served.url
     finally:
@@ -165,7 +185,9 @@ def _func_command(port: int) -> list[str]:
 def _func_env(settings: dict[str, str]) -> dict[str, str]:
     # Core Tools takes the first Python on PATH.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**settings, "FUNCTIONS_WORKER_RUNTIME": "python", "PATH": path}
+    # A timer needs Blob Storage for its locks, which is not there.
+    without_timer = {"AzureWebJobs.relay_watch.Disabled": "true"}
+    return {**settings, **without_timer, "FUNCTIONS_WORKER_RUNTIME": "python", "PATH": path}
 
 
 def _wait_for_api(stack: Stack) -> None:

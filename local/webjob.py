@@ -1,13 +1,28 @@
-"""Runs the relay as Kudu runs a continuous WebJob: from its own folder, through run.sh, with Kudu's variables."""
+"""Runs the WebJobs as Kudu does: each from a folder of its own, through run.sh, with Kudu's variables."""
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from local.processes import ROOT, Child, start
 
 JOB = "ledger-relay"
+
+
+@dataclass(frozen=True, slots=True)
+class Kudu:
+    """What starts a job: the command that run.sh is given to, and the PATH on which run.sh finds its python3.
+
+    By default a shell, and the running Python with its packages.
+    """
+
+    command: Sequence[str] = ("sh",)
+    path: str = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+
+
+LOCAL = Kudu()
 
 
 def lay_out(folder: Path) -> Path:
@@ -20,16 +35,26 @@ def lay_out(folder: Path) -> Path:
     return job
 
 
-def start_relay(job: Path, settings: Mapping[str, str], log: Path) -> Child:
-    """Start the relay with these App Settings. Its dependencies are those of the running Python."""
-    shutdown_file = job / "shutdown.txt"
+def start_relay(job: Path, settings: Mapping[str, str], log: Path, kudu: Kudu = LOCAL) -> Child:
+    """Start the relay with these App Settings."""
+    return start_job("continuous", job, settings, log, kudu)
+
+
+def start_job(kind: str, job: Path, settings: Mapping[str, str], log: Path, kudu: Kudu = LOCAL) -> Child:
+    """Start the job in the folder `job`, whose name is the job's, with these App Settings; `kind` as in App_Data."""
+    shutdown_file = shutdown_file_of(job)
     shutdown_file.unlink(missing_ok=True)
-    kudu = {
-        "WEBJOBS_NAME": JOB,
-        "WEBJOBS_TYPE": "continuous",
+    variables = {
+        "WEBJOBS_NAME": job.name,
+        "WEBJOBS_TYPE": kind,
         "WEBJOBS_PATH": str(job),
         "WEBJOBS_DATA_PATH": str(job),
         "WEBJOBS_SHUTDOWN_FILE": str(shutdown_file),
-        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": kudu.path,
     }
-    return start("relay", ["sh", str(job / "run.sh")], log=log, env={**settings, **kudu}, cwd=job)
+    return start(job.name, [*kudu.command, str(job / "run.sh")], log=log, env={**settings, **variables}, cwd=job)
+
+
+def shutdown_file_of(job: Path) -> Path:
+    """The file that asks a job to stop once it is there."""
+    return job / "shutdown.txt"
