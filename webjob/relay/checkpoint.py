@@ -200,7 +200,7 @@ def _row_of(ledger: str, checkpoint: Checkpoint) -> dict[str, Any]:
         "LastError": report.last_error[:MAX_TEXT],
         "LastErrorAt": report.last_error_at,
     }
-    return {name: _sized(value) for name, value in row.items() if value is not None}
+    return {name: sized(value) for name, value in row.items() if value is not None}
 
 
 def _checkpoint(row: Any) -> Checkpoint:
@@ -224,8 +224,8 @@ def _checkpoint(row: Any) -> Checkpoint:
     )
 
 
-def _sized(value: Any) -> Any:
-    """A whole number that does not fit an Int32 as an Int64."""
+def sized(value: Any) -> Any:
+    """A value as the tables SDK writes it: a whole number that does not fit an Int32 as an Int64."""
     is_large = isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**31
     return EntityProperty(value, EdmType.INT64) if is_large else value
 

@@ -303,31 +303,31 @@ class Relay:
         log.info("relay stopped", extra=fields(checkpoint=self._mark.height))
 
 
-def stop_on_signals(bell: Bell) -> None:
-    """Stop on SIGTERM and SIGINT."""
+def stop_on_signals(bell: Bell, exit_code: int = 0) -> None:
+    """Stop on SIGTERM and SIGINT; with `exit_code`, where the process hangs."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        _stop(bell)
+        _stop(bell, exit_code)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
 
 
-def stop_on_file(bell: Bell, path: str) -> None:
+def stop_on_file(bell: Bell, path: str, exit_code: int = 0) -> None:
     """Stop when the file `path` appears, as Kudu makes it; never, where the path is empty."""
 
     def watch() -> None:
         while not Path(path).exists():
             time.sleep(SHUTDOWN_FILE_CHECK_S)
-        _stop(bell)
+        _stop(bell, exit_code)
 
     if path:
         threading.Thread(target=watch, name="shutdown-file", daemon=True).start()
 
 
-def _stop(bell: Bell) -> None:
+def _stop(bell: Bell, exit_code: int) -> None:
     """Ask the loop to stop, and end the process where it hangs in a call: a crash loses nothing."""
     bell.stop()
-    timer = threading.Timer(STOP_GRACE_S, os._exit, (0,))
+    timer = threading.Timer(STOP_GRACE_S, os._exit, (exit_code,))
     timer.daemon = True
     timer.start()

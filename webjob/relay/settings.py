@@ -85,21 +85,38 @@ class Settings(msgspec.Struct, frozen=True):
         return f"urn:bigchaindb:{self.tables.ledger_name}"
 
 
+class ReadingSettings(msgspec.Struct, frozen=True):
+    """The part of the settings that reading ledger and tables needs, and delivering does not."""
+
+    tables: TablesSettings
+    ledger_urls: tuple[str, ...]
+    lessors: frozenset[str]
+    prefetch_blocks: int
+    log_format: str
+    shutdown_file: str
+
+
+def read_reading_settings(environment: Mapping[str, str]) -> ReadingSettings:
+    """Those of the settings in `environment`. Raises SettingsError naming the first that is missing or wrong."""
+    return ReadingSettings(
+        ledger_urls=_ledger_urls(environment),
+        tables=read_tables_settings(environment),
+        lessors=_lessors(environment),
+        prefetch_blocks=_prefetch_blocks(environment),
+        log_format=_log_format(environment),
+        shutdown_file=environment.get("WEBJOBS_SHUTDOWN_FILE", ""),
+    )
+
+
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """The settings in `environment`. Raises SettingsError naming the first that is missing or wrong."""
-    urls = [url.strip().rstrip("/") for url in environment.get("LEDGER_URLS", "").split(",") if url.strip()]
-    if not urls:
-        raise SettingsError(
-            "LEDGER_URLS: found nothing; allowed are http:// or https:// URLs of nodes, comma-separated"
-        )
-    for url in urls:
-        _check_url("LEDGER_URLS", url, ("http", "https"))
+    urls = _ledger_urls(environment)
     stream_url = environment.get("LEDGER_STREAM_URL", "").strip()
     if stream_url:
         _check_url("LEDGER_STREAM_URL", stream_url, ("ws", "wss"))
     return Settings(
         tables=read_tables_settings(environment),
-        ledger_urls=tuple(urls),
+        ledger_urls=urls,
         stream_url=stream_url,
         lessors=_lessors(environment),
         function_url=_function_url(environment),
@@ -114,8 +131,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             environment, "RELAY_BATCH_BYTES", default=MAX_BATCH_BYTES, least=10_000, most=MAX_BATCH_BYTES
         ),
         linger_ms=_whole_number(environment, "RELAY_LINGER_MS", default=100, least=0, most=10_000),
-        prefetch_blocks=_whole_number(environment, "RELAY_PREFETCH_BLOCKS", default=4, least=1, most=16),
-        log_format=_choice(environment, "RELAY_LOG_FORMAT", default="text", allowed=("text", "json")),
+        prefetch_blocks=_prefetch_blocks(environment),
+        log_format=_log_format(environment),
         shutdown_file=environment.get("WEBJOBS_SHUTDOWN_FILE", ""),
     )
 
@@ -149,6 +166,25 @@ def read_tables_settings(environment: Mapping[str, str]) -> TablesSettings:
     if endpoint:
         _check_url("TABLES_ENDPOINT", endpoint, ("https",))
     return TablesSettings(name, Secret(connection_string) if connection_string else None, endpoint)
+
+
+def _ledger_urls(environment: Mapping[str, str]) -> tuple[str, ...]:
+    urls = tuple(url.strip().rstrip("/") for url in environment.get("LEDGER_URLS", "").split(",") if url.strip())
+    if not urls:
+        raise SettingsError(
+            "LEDGER_URLS: found nothing; allowed are http:// or https:// URLs of nodes, comma-separated"
+        )
+    for url in urls:
+        _check_url("LEDGER_URLS", url, ("http", "https"))
+    return urls
+
+
+def _prefetch_blocks(environment: Mapping[str, str]) -> int:
+    return _whole_number(environment, "RELAY_PREFETCH_BLOCKS", default=4, least=1, most=16)
+
+
+def _log_format(environment: Mapping[str, str]) -> str:
+    return _choice(environment, "RELAY_LOG_FORMAT", default="text", allowed=("text", "json"))
 
 
 def _lessors(environment: Mapping[str, str]) -> frozenset[str]:
