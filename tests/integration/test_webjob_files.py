@@ -1,6 +1,7 @@
 """The WebJob's files, as they are deployed: what runs is what stands in them, and no secret is written to them."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -92,9 +93,39 @@ def test_a_module_that_stands_outside_of_the_jobs_folder_is_not_run(deployed: De
     assert not deployed.witness.exists(), deployed.witness.read_text()
 
 
-def test_the_jobs_folder_holds_no_more_than_is_deployed() -> None:
-    files = [path.name for path in (ROOT / "webjob" / "jobs").rglob("*") if path.is_file()]
-    assert sorted(files) == ["run.sh", "settings.job"]
+def test_another_command_of_the_relay_is_run_by_the_same_file(deployed: Deployed) -> None:
+    done = deployed.run("sh", str(deployed.job / "run.sh"), "status", "--help")
+    assert (done.returncode, "relay status" in done.stdout) == (0, True), done
+
+
+@pytest.mark.parametrize("job", ["continuous/ledger-relay", "triggered/ledger-audit"])
+@pytest.mark.parametrize(
+    ("python", "found"), [("#!/bin/sh\necho Python 3.11.9\nexit 1\n", "3.11.9"), ("", "not found")]
+)
+def test_another_python_is_refused_in_one_line(deployed: Deployed, job: str, python: str, found: str) -> None:
+    if python:
+        other = deployed.elsewhere / "python3"
+        other.write_text(python)
+        other.chmod(0o755)
+    (deployed.elsewhere / "dirname").symlink_to(shutil.which("dirname") or "")
+    deployed.environment["PATH"] = str(deployed.elsewhere)
+
+    done = deployed.run("/bin/sh", str(ROOT / "webjob" / "jobs" / job / "run.sh"))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{Path(job).name}: python3 must be Python 3.13" in done.stderr
+    assert found in done.stderr
+
+
+def test_the_jobs_folders_hold_no_more_than_is_deployed() -> None:
+    jobs = ROOT / "webjob" / "jobs"
+    files = [str(path.relative_to(jobs)) for path in jobs.rglob("*") if path.is_file()]
+    assert sorted(files) == [
+        "continuous/ledger-relay/run.sh",
+        "continuous/ledger-relay/settings.job",
+        "triggered/ledger-audit/run.sh",
+        "triggered/ledger-audit/settings.job",
+    ]
 
 
 @pytest.mark.parametrize("kind", ["a file with content", "a folder", "a pipe"])

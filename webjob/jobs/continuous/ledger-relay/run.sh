@@ -1,8 +1,14 @@
 #!/bin/sh
-# Started by Kudu as the continuous WebJob ledger-relay. The package relay and its dependencies stand beside this file.
+# Started by Kudu, without arguments, as the continuous WebJob ledger-relay; by people with another command of the relay,
+# as `run.sh status`. The package relay and its dependencies stand beside this file, built for Python 3.13.
 # exec: signals reach Python, and this process id is the relay's.
 # -P and -s: no module comes from the directory it is started in, nor from the user's own packages below HOME.
 here=$(cd "$(dirname "$0")" && pwd)
 export PYTHONPATH="$here/site-packages:$here"
 export PYTHONUNBUFFERED=1
-exec python3 -P -s -m relay run
+if ! python3 -I -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1; then
+    echo "ledger-relay: python3 must be Python 3.13 (linuxFxVersion PYTHON|3.13), found: $(python3 --version 2>&1)" >&2
+    exit 2
+fi
+[ $# -gt 0 ] || set -- run
+exec python3 -P -s -m relay "$@"
