@@ -1,7 +1,8 @@
 """Sets up everything that the demo and the tests need: .venv from hash-pinned requirements, and Azurite by npm ci.
 
 Run by install.sh with Python 3.13, before anything is installed: it uses the standard library alone. What is set up
-already is left as it is, so that a second run ends at once.
+already is left as it is, so that a second run ends at once. The tools that check infra/ have an environment of their
+own, made when they are first asked for.
 """
 
 import hashlib
@@ -16,9 +17,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+INFRA_VENV = ROOT / ".venv-infra"
 NODE_MODULES = ROOT / "node_modules"
 BUILD_REQUIREMENTS = ROOT / "local" / "build-requirements.txt"
 REQUIREMENTS = ROOT / "local" / "requirements.txt"
+INFRA_REQUIREMENTS = ROOT / "local" / "infra-requirements.txt"
 PACKAGE_LOCK = ROOT / "package-lock.json"
 SHOW_EVERY_S = 2.0
 
@@ -51,23 +54,48 @@ def once(name: str, folder: Path, pins: Sequence[Path], install: Callable[[], No
     print(f"Installed {name} in {time.monotonic() - began:.0f} s.", flush=True)
 
 
+def infra_tools() -> Path:
+    """The folder of the programs that check infra/, in an environment that is made where it is not there.
+
+    Raises SetupError.
+    """
+    once("the tools that check infra/", INFRA_VENV, [INFRA_REQUIREMENTS], install_infra_tools)
+    return INFRA_VENV / "bin"
+
+
 def install_python_packages() -> None:
     """Make .venv anew and install the pinned packages, each held against its hash."""
-    if VENV.exists() and Path(sys.prefix) != VENV:
-        shutil.rmtree(VENV)
-    try:
-        venv.create(VENV, with_pip=True, symlinks=os.name != "nt")
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise SetupError(
-            f"{VENV} could not be made (on Debian and Ubuntu: apt install python3-venv): {error}"
-        ) from error
     # Some packages come as sources only. They are built with the pinned tools of the first file, not with others that
     # pip would fetch for the purpose.
-    pip = [str(VENV / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--no-deps"]
-    pip += ["--require-hashes", "--no-build-isolation", "--progress-bar", "off"]
-    wanted = sum(" \\" in line and "==" in line for line in REQUIREMENTS.read_text().splitlines())
-    run([*pip, "-r", str(BUILD_REQUIREMENTS)])
-    run([*pip, "-r", str(REQUIREMENTS)], of=wanted, counted=("Collecting ", "Processing ", "Requirement already"))
+    make_environment(VENV)
+    install_pinned(VENV, BUILD_REQUIREMENTS, ["--no-build-isolation"])
+    install_pinned(VENV, REQUIREMENTS, ["--no-build-isolation"])
+
+
+def install_infra_tools() -> None:
+    """Make .venv-infra anew and install the pinned packages, each held against its hash and none of them built here."""
+    make_environment(INFRA_VENV)
+    install_pinned(INFRA_VENV, INFRA_REQUIREMENTS, ["--only-binary", ":all:"])
+
+
+def make_environment(folder: Path) -> None:
+    """Make a virtual environment anew; the one that runs this is overwritten, not removed. Raises SetupError."""
+    if folder.exists() and Path(sys.prefix) != folder:
+        shutil.rmtree(folder)
+    try:
+        venv.create(folder, with_pip=True, symlinks=os.name != "nt")
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SetupError(
+            f"{folder} could not be made (on Debian and Ubuntu: apt install python3-venv): {error}"
+        ) from error
+
+
+def install_pinned(folder: Path, requirements: Path, how: Sequence[str]) -> None:
+    """Install what a requirements file pins, and nothing else, into the environment in `folder`. Raises SetupError."""
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--no-deps"]
+    pip += ["--require-hashes", "--progress-bar", "off", *how]
+    wanted = sum(" \\" in line and "==" in line for line in requirements.read_text().splitlines())
+    run([*pip, "-r", str(requirements)], of=wanted, counted=("Collecting ", "Processing ", "Requirement already"))
 
 
 def install_azurite() -> None:
