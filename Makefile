@@ -3,7 +3,7 @@
 # PYTHON=/path/to/python3.13, SEED=n MINUTES=m (chaos), SECONDS=n (fuzz), ARGS="..." (passed on to pytest, chaos, or a measurement).
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos fuzz bench bench-record check lock clean
+.PHONY: help setup demo test chaos fuzz bench bench-record bench-scale check infra package lock clean
 export PYTHON
 
 bin := .venv/bin
@@ -32,15 +32,24 @@ bench: setup ## Measure the relay, and write benchmarks/relay.md (ARGS="--quick"
 bench-record: setup ## Measure how fast the record is written, and write benchmarks/record.md (ARGS="--quick": under three minutes)
 	@$(bin)/python -m benchmarks.record $(ARGS)
 
-check: setup ## Run the linters: style, types, import rules, no registry host names
+bench-scale: setup ## Count what an event costs in Table Storage, and write benchmarks/scale/report.md (ARGS="--quick")
+	@$(bin)/python -m benchmarks.scale $(ARGS)
+
+check: setup infra ## Run the linters: style, types, import rules, infrastructure, no registry host names
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
 	$(bin)/mypy
 	PYTHONPATH=webjob $(bin)/lint-imports
 	@sh local/no-registry-hosts.sh
 
+infra: setup ## Check infra/ as far as that can be done without Azure: syntax, symbols, types, roles, checkov
+	@$(bin)/python -m local.infra
+
+package: setup ## Make dist/functions.zip and dist/webjobs.zip, the same bytes for the same commit
+	@$(bin)/python -m local.package $(ARGS)
+
 lock: ## Pin the dependencies anew from pyproject.toml (needs uv)
 	@sh local/lock.sh
 
 clean: ## Remove what the other targets made
-	rm -rf .venv node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-infra .build dist node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
