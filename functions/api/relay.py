@@ -13,7 +13,8 @@ import msgspec
 from functions.api.answers import json_answer
 from functions.api.operations import Operation, Served, json_body
 from functions.api.routes import Parts, answering
-from functions.following import Following, following
+from functions.following import PROPERTIES, Following, following
+from functions.records.errors import RecordError
 
 LINE = "relay state "
 """How the line begins; then comes JSON with the names of Following. infra/modules/alerts.bicep looks for both."""
@@ -38,7 +39,11 @@ def watch(parts: Parts) -> func.Blueprint:
 
     @timers.timer_trigger(arg_name="timer", schedule=EACH_MINUTE, use_monitor=False)
     async def relay_watch(timer: func.TimerRequest) -> None:  # noqa: ARG001
-        found = await _now_of(parts)
+        try:
+            found = await _now_of(parts)
+        except RecordError as error:
+            # Alone: the host logs what a run ends with, and the errors behind it quote requests and rows.
+            raise type(error)(str(error)) from None
         log.info("%s%s", LINE, msgspec.json.encode(msgspec.structs.asdict(found)).decode())
 
     return timers
@@ -46,7 +51,7 @@ def watch(parts: Parts) -> func.Blueprint:
 
 async def _now_of(parts: Parts) -> Following:
     ledger = parts.settings.ledger_name
-    return following(ledger, await parts.record.relay_rows(ledger), dt.datetime.now(dt.UTC))
+    return following(ledger, await parts.record.relay_rows(ledger, PROPERTIES), dt.datetime.now(dt.UTC))
 
 
 SHOW_RELAY = Operation(

@@ -7,7 +7,7 @@ nobody overwrites what they have not seen. It does not know why a row is written
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -216,12 +216,17 @@ class Record:
         found, following = await self._page(self._cars, wanted, limit, after)
         return [rows.car_from(row) for row in found], following
 
-    async def relay_rows(self, ledger: str) -> list[Any]:
-        """What the relay and the audit of a ledger have left in table Relay; nothing before a relay has made it."""
+    async def relay_rows(self, ledger: str, properties: Sequence[str]) -> list[dict[str, Any]]:
+        """These properties of what relay and audit of a ledger have left in table Relay; none before a relay made it.
+
+        Each has its Timestamp, too: when the row was last written, by Table Storage's clock.
+        """
         async with self._calling():
-            query = self._relay.query_entities("PartitionKey eq @ledger", parameters={"ledger": ledger})
+            query = self._relay.query_entities(
+                "PartitionKey eq @ledger", parameters={"ledger": ledger}, select=[*properties, "Timestamp"]
+            )
             try:
-                return [row async for row in query]
+                return [{**row, "Timestamp": row.metadata["timestamp"]} async for row in query]
             except ResourceNotFoundError:
                 return []
 

@@ -16,7 +16,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 
 from local.install import SetupError, run
 from local.package.errors import ToolError, WheelError
@@ -67,8 +73,10 @@ def install(pins: Sequence[Pin], build_tools: Sequence[Pin], cache: Path, site_p
     fetched = fetch(pins, cache)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         wheels = [*fetched.wheels, *build(fetched.sources, Path(folder))]
-        pip = _pip("install", "--no-index", "--no-compile", "--only-binary=:all:", *_target(), "--target")
+        # Isolated: what the environment tells pip is for fetching; a root or a prefix would put files elsewhere.
+        pip = _pip("install", "--isolated", "--no-index", "--no-compile", "--only-binary=:all:", *_target(), "--target")
         _run([*pip, str(site_packages), *map(str, wheels)], "the wheels cannot be installed")
+    check_installed(pins, site_packages)
     _take_out_what_the_installer_wrote(site_packages)
 
 
@@ -122,6 +130,16 @@ def check(pins: Sequence[Pin], folder: Path) -> Fetched:
     return Fetched(tuple(wheels), tuple(sources))
 
 
+def check_installed(pins: Iterable[Pin], site_packages: Path) -> None:
+    """Raises WheelError when a pinned package is not in the folder: pip's configuration may name another."""
+    found = {canonicalize_name(path.name.partition("-")[0]) for path in site_packages.glob("*.dist-info")}
+    if missing := [str(pin) for pin in pins if pin.name not in found]:
+        raise WheelError(
+            f"{', '.join(missing)}: pip installed them, but not into the package. Does its configuration name a root, "
+            "or a prefix? See `pip config list`"
+        )
+
+
 def distribution(path: Path) -> str:
     """The canonical name of the package that a file's name tells. Raises WheelError when it tells none."""
     try:
@@ -134,7 +152,7 @@ def build(sources: Sequence[Path], into: Path) -> list[Path]:
     """Wheels of these sources, built with the installed tools. Raises WheelError when one is not pure Python."""
     if not sources:
         return []
-    pip = _pip("wheel", "--no-index", "--no-cache-dir", "--no-build-isolation", "--wheel-dir")
+    pip = _pip("wheel", "--isolated", "--no-index", "--no-cache-dir", "--no-build-isolation", "--wheel-dir")
     _run([*pip, str(into), *map(str, sources)], "sources cannot be built")
     built = sorted(into.glob("*.whl"))
     for wheel in built:

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 import requests
+import time_machine
 from azure.data.tables import TableServiceClient
 
 from functions.following import following
@@ -98,6 +99,18 @@ def test_a_relay_that_is_gone_is_seen_by_the_age_of_its_heartbeat(tables: str, t
     assert second["heartbeat_age_s"] >= first["heartbeatAgeS"] + 1
 
 
+def test_a_relay_whose_clock_is_ahead_looks_no_younger_when_it_is_gone(tables: str, tmp_path: Path) -> None:
+    with following_app(tables, tmp_path) as (app, settings):
+        checkpoints = CheckpointTable(settings)
+        with time_machine.travel(dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)):
+            checkpoints.claim(lambda: 0)
+        checkpoints.close()
+        time.sleep(1.1)
+        found = asked(app)
+
+    assert 1 <= found["heartbeatAgeS"] < 30
+
+
 def test_where_no_relay_has_run_it_says_so(tables: str, tmp_path: Path) -> None:
     with following_app(tables, tmp_path) as (app, _):
         found, line = asked(app), watched(app)
@@ -114,6 +127,22 @@ def test_where_nobody_has_made_the_relays_table_it_says_so_too(
         assert "Relay" not in {table.name for table in TableServiceClient.from_connection_string(tables).list_tables()}
 
 
+def test_while_the_tables_refuse_each_run_fails_and_logs_no_more_than_why(tables: str, tmp_path: Path) -> None:
+    """What Table Storage answers quotes the request: in Azure even what was signed, and its signature."""
+    account_key = tables.partition("AccountKey=")[2].partition(";")[0]
+    wrong = account_key[::-1].lstrip("=") + "=="
+    with following_app(tables.replace(account_key, wrong), tmp_path) as (app, _):
+        answer = requests.post(
+            f"{app.url}/admin/functions/relay_watch", headers={"x-functions-key": MASTER}, timeout=30
+        )
+        assert answer.status_code == 202
+        logged = app.log.read_text()
+    assert "function relay_watch failed" in logged
+    assert "Table Storage answered 403: it does not accept the account's key" in logged
+    assert "relay state {" not in logged
+    assert [words for words in ("AuthorizationFailure", "RequestId", "azure.core", wrong) if words in logged] == []
+
+
 def test_a_damaged_row_is_named(tables: str, tmp_path: Path) -> None:
     with following_app(tables, tmp_path) as (app, settings):
         with TableServiceClient.from_connection_string(tables) as service:
@@ -127,7 +156,7 @@ def test_a_damaged_row_is_named(tables: str, tmp_path: Path) -> None:
 
 
 def test_what_an_audit_found_stands_beside_it() -> None:
-    row = {"RowKey": "audit-x", "AuditedAt": NOW - dt.timedelta(hours=3), "Height": 812, "Differences": 2}
+    row = {"RowKey": "audit-x", "Timestamp": NOW - dt.timedelta(hours=3), "Height": 812, "Differences": 2}
     found = following("x", [row, {"RowKey": "parked-aa"}, {"RowKey": "parked-bb"}], NOW)
 
     assert (found.audit_age_s, found.audit_height, found.audit_differences) == (10_800.0, 812, 2)
@@ -135,14 +164,44 @@ def test_what_an_audit_found_stands_beside_it() -> None:
 
 
 def test_a_relay_that_has_said_nothing_yet_delivers() -> None:
-    row = {"RowKey": "checkpoint-x", "Height": 5, "Generation": 2, "Heartbeat": NOW + dt.timedelta(seconds=9)}
+    row = {"RowKey": "checkpoint-x", "Height": 5, "Generation": 2, "Timestamp": NOW + dt.timedelta(seconds=9)}
     found = following("x", [row], NOW)
 
     assert (found.state, found.lag_s, found.stream, found.heartbeat_age_s) == ("delivering", None, None, 0.0)
 
 
 def test_rows_of_other_ledgers_and_kinds_are_passed_over() -> None:
-    other = {"RowKey": "checkpoint-y", "Height": 5, "Generation": 2}
+    other = {"RowKey": "checkpoint-y", "Height": 5, "Generation": 2, "Timestamp": NOW}
     assert following("x", [other, {"RowKey": "control-x"}], NOW).state == "none"
-    with pytest.raises(DamagedError, match="table Relay"):
-        following("y", [other | {"Height": "many"}], NOW)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"Height": "many"},
+        {"Height": float("inf")},
+        {"Tip": float("nan")},
+        {"Generation": None},
+        {"Timestamp": "yesterday"},
+        {"LevelAt": dt.datetime(2026, 1, 1)},  # noqa: DTZ001  such as no clock of ours gives
+    ],
+)
+def test_a_property_that_no_relay_writes_is_a_damaged_row(odd: Found) -> None:
+    row = {"RowKey": "checkpoint-y", "Height": 5, "Generation": 2, "Timestamp": NOW}
+    assert following("y", [row], NOW).checkpoint == 5
+    with pytest.raises(DamagedError, match="a row of y in table Relay cannot be read"):
+        following("y", [row | odd], NOW)
+
+
+def test_thousands_of_parked_cars_and_huge_heights_are_counted() -> None:
+    parked = [{"RowKey": f"parked-{number:064x}"} for number in range(5_000)]
+    row = {
+        "RowKey": "checkpoint-y",
+        "Height": 2**62,
+        "Tip": 2**63 - 1,
+        "Generation": 2**40,
+        "State": "level",
+        "Timestamp": NOW,
+    }
+    found = following("y", [row, *parked], NOW)
+    assert (found.parked_cars, found.lag_blocks, found.generation) == (5_000, 2**62 - 1, 2**40)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ from audit import tables as audit_tables
 from audit.comparison import Comparison
 from audit.course import Audit
 from audit.progress import Stage
+from audit.result import Result
 from local import webjob
 from local.processes import ROOT, Child
 from local.scenario import LedgerClient
 from local.stack import LEDGER_NAME, Stack, running_stack
 from relay.bell import Bell
+from relay.parked import ParkedCar, ParkedTable
 from relay.settings import read_reading_settings
 from tests.integration.conftest import LESSOR, eventually
 from tests.integration.relays import TERMS, checkpoint, command, has, relaying, said, status
@@ -359,7 +361,69 @@ def test_a_difference_is_found_while_the_ledger_moves_on(stack: Stack, ledger: L
     assert driver not in done.stdout
 
 
-def test_a_relay_that_lags_is_no_difference(tmp_path: Path) -> None:
+def in_process(stack: Stack) -> Result:
+    return Audit(read_reading_settings(settings_of(stack)), Bell(), 20.0, Stage()).run()
+
+
+@contextmanager
+def damaged(stack: Stack, ledger: LedgerClient) -> Iterator[tuple[str, Callable[[], object]]]:
+    """A car whose record is wrong, and what puts it right, at the latest after the with block."""
+    registered, last, _, _ = lease_a_car(ledger)
+    settle(stack, last)
+    with TableServiceClient.from_connection_string(stack.tables) as service:
+        cars = service.get_table_client("Cars")
+        right = dict(cars.get_entity(registered["id"], f"record-{registered['id']}"))
+        cars.update_entity({**right, "Holders": "[]"}, mode=UpdateMode.REPLACE)
+        try:
+            yield registered["id"], lambda: cars.update_entity(right, mode=UpdateMode.REPLACE)
+        finally:
+            cars.update_entity(right, mode=UpdateMode.REPLACE)
+
+
+def before(monkeypatch: pytest.MonkeyPatch, step: str, action: Callable[[], object]) -> None:
+    """Have something happen before a step of every audit."""
+    original = getattr(Audit, step)
+
+    def interrupted(self: Audit, *arguments: Any) -> Any:
+        action()
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Audit, step, interrupted)
+
+
+def test_what_is_right_when_it_is_read_again_is_no_difference(
+    stack: Stack, ledger: LedgerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with damaged(stack, ledger) as (_, mend):
+        assert len(in_process(stack).differences) == 1
+        before(monkeypatch, "_look_again", mend)
+        assert in_process(stack).differences == []
+
+
+@pytest.mark.parametrize(
+    ("change", "step"),
+    [("parked", "_show_rows"), ("parked", "_look_again"), ("redriven", "_show_rows"), ("redriven", "_look_again")],
+)
+def test_a_car_that_is_parked_or_redriven_while_it_is_audited_is_left_out(
+    stack: Stack, ledger: LedgerClient, monkeypatch: pytest.MonkeyPatch, change: str, step: str
+) -> None:
+    parking = ParkedTable(read_reading_settings(settings_of(stack)).tables)
+    with damaged(stack, ledger) as (car, _):
+
+        def park() -> None:
+            parking.park(ParkedCar(car, "d" * 64, "000000000001-000000", "forged"))
+
+        monkeypatch.setattr("audit.course.PAUSES_S", (0.1,) if step == "_look_again" else ())
+        if change == "redriven":
+            park()
+        before(monkeypatch, step, park if change == "parked" else lambda: parking.unpark(car))
+        found = in_process(stack)
+        parking.unpark(car)
+    parking.close()
+    assert (found.differences, found.parked) == ([], [car])
+
+
+def test_a_relay_that_lags_is_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running_stack(tmp_path, [LESSOR.public_key], lambda _: None) as stack:
         ledger = LedgerClient(stack.ledger_url)
         with relaying(stack, tmp_path):
@@ -375,6 +439,8 @@ def test_a_relay_that_lags_is_no_difference(tmp_path: Path) -> None:
             relay.update_entity(changed, mode=UpdateMode.REPLACE)
         done = audited(stack)
         assert f"record equals ledger: 2 drivers, 1 car, up to block {height}" in done.stdout
+        monkeypatch.setattr("audit.course.PAUSES_S", ())
+        assert in_process(stack).differences == [], "the ledger explains it, without another look"
 
 
 def test_a_relay_that_began_at_the_tip_need_not_have_what_came_before(tmp_path: Path) -> None:

@@ -93,6 +93,28 @@ def test_a_module_that_stands_outside_of_the_jobs_folder_is_not_run(deployed: De
     assert not deployed.witness.exists(), deployed.witness.read_text()
 
 
+@pytest.mark.parametrize("shell", [name for name in ("dash", "bash") if shutil.which(name)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PYTHONHOME", "/nowhere"),
+        ("PYTHONPLATLIBDIR", "nowhere"),
+        ("PYTHONINSPECT", "1"),
+        ("PYTHONSTARTUP", "/nowhere.py"),
+        ("CDPATH", "."),
+    ],
+)
+def test_what_the_surroundings_tell_shell_and_python_changes_nothing(
+    tmp_path: Path, shell: str, name: str, value: str
+) -> None:
+    """Started by a relative path, from a folder with spaces in its name."""
+    deployed = Deployed(tmp_path / "a folder")
+    deployed.environment[name] = value
+    deployed.elsewhere = deployed.job.parent
+    done = deployed.run(str(shutil.which(shell)), f"{deployed.job.name}/run.sh", "status", "--help")
+    assert (done.returncode, "relay status" in done.stdout) == (0, True), done
+
+
 def test_another_command_of_the_relay_is_run_by_the_same_file(deployed: Deployed) -> None:
     done = deployed.run("sh", str(deployed.job / "run.sh"), "status", "--help")
     assert (done.returncode, "relay status" in done.stdout) == (0, True), done

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from audit.comparison import CARS, DRIVERS, WHOLE, Comparison, Difference, Place
 from audit.facts import Facts
+from audit.rows import CAR_COLUMNS, DRIVER_COLUMNS
 from functions.leasing import driver as drivers
 from functions.leasing.car import Car, decide, mark_of
 from functions.leasing.driver import Driver, Lease, Profile
@@ -17,7 +18,7 @@ from functions.leasing.outcomes import Outcome
 from functions.records import rows
 from local.scenario import JsonObject
 from tests.integration.test_record_converges import histories
-from tests.unit.ledger_writing import ANN, BOB, LESSORS, asset_id, create, event, transfer
+from tests.unit.ledger_writing import ANN, BOB, CAT, LESSOR, LESSORS, asset_id, create, event, share, transfer
 from tests.unit.test_audit_facts import as_read, folded
 from tests.unit.test_driver_fold import TARIFF, looked_at, written
 
@@ -52,15 +53,20 @@ def recorded(bodies: Sequence[JsonObject]) -> tuple[Table, Table]:
     return in_cars, in_drivers
 
 
+def picked(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    """The row as Table Storage gives it to whoever asks for these properties only."""
+    return {name: value for name, value in row.items() if name in columns}
+
+
 def compared(
     facts: Facts, cars: Mapping[str, Rows], people: Mapping[str, Rows], left_out: Sequence[str] = (), start: int = 0
 ) -> Comparison:
-    """The comparison after all rows were shown."""
+    """The comparison after all rows were shown, with no more properties than are asked for."""
     comparison = Comparison(facts, left_out)
     for asset, found in cars.items():
-        comparison.show_car(asset, found)
+        comparison.show_car(asset, [picked(row, CAR_COLUMNS) for row in found])
     for driver, found in people.items():
-        comparison.show_driver(driver, found)
+        comparison.show_driver(driver, [picked(row, DRIVER_COLUMNS) for row in found])
     comparison.miss(start)
     return comparison
 
@@ -130,6 +136,7 @@ REGISTERED = create()
 LEASED = [REGISTERED, transfer(REGISTERED, ANN)]
 LEASED.append(transfer(LEASED[-1], BOB))
 CAR, LEASE = REGISTERED["id"], LEASED[1]["id"]
+IS_FLAGGED = next(row["Flagged"] for row in recorded(LEASED)[1][BOB.public_key] if "Flagged" in row)
 PREMIUM = recorded(LEASED)[1][BOB.public_key][0]["AnnualPremium"].removesuffix(".00")
 
 
@@ -181,6 +188,46 @@ def add_a_driver_without_a_reason(_: Table, people: Table) -> None:
     people["nobody"] = [rows.driver_row(Driver("nobody"))]
 
 
+def take_a_lessor_for_a_driver(_: Table, people: Table) -> None:
+    people[LESSOR.public_key] = [rows.driver_row(Driver(LESSOR.public_key))]
+
+
+def invent_a_lease_in_a_mark(cars: Table, _: Table) -> None:
+    changed(cars[CAR], f"transaction-{LEASE}", Started=f'["{CAT.public_key}"]')
+
+
+def forget_an_end_in_a_mark(cars: Table, _: Table) -> None:
+    changed(cars[CAR], f"transaction-{LEASED[2]['id']}", Ended="[]")
+
+
+def change_an_amount(cars: Table, _: Table) -> None:
+    unspent = cars[CAR][-1]["UnspentOutputs"]
+    assert unspent.count('"amount":1,') == 1
+    changed(cars[CAR], f"record-{CAR}", UnspentOutputs=unspent.replace('"amount":1,', '"amount":2,'))
+
+
+def call_a_car_free(cars: Table, _: Table) -> None:
+    changed(cars[CAR], f"record-{CAR}", Leased=False)
+
+
+def call_a_driver_carless(_: Table, people: Table) -> None:
+    changed(people[BOB.public_key], f"record-{BOB.public_key}", Leasing=False)
+
+
+def flag_a_driver(_: Table, people: Table) -> None:
+    changed(people[BOB.public_key], f"record-{BOB.public_key}", Flagged=not IS_FLAGGED)
+
+
+def flag_a_lease(_: Table, people: Table) -> None:
+    named = f'{{"{LEASED[2]["id"]}":["{PREMIUM}.00",{str(not IS_FLAGGED).lower()}]}}'
+    changed(people[BOB.public_key], f"record-{BOB.public_key}", OpenLeases=named, Flagged=not IS_FLAGGED)
+
+
+def change_the_premium_of_one_open_lease(_: Table, people: Table) -> None:
+    named = f'{{"{LEASED[2]["id"]}":["1.00",{str(IS_FLAGGED).lower()}]}}'
+    changed(people[BOB.public_key], f"record-{BOB.public_key}", OpenLeases=named)
+
+
 @pytest.mark.parametrize(
     ("damage", "place", "ledger", "record"),
     [
@@ -214,6 +261,50 @@ def add_a_driver_without_a_reason(_: Table, people: Table) -> None:
             "a row of no kind that is known",
         ),
         (add_a_driver_without_a_reason, Place(DRIVERS, "nobody", "record-nobody"), "no such row", "open leases none"),
+        (
+            take_a_lessor_for_a_driver,
+            Place(DRIVERS, LESSOR.public_key, f"record-{LESSOR.public_key}"),
+            "no such row",
+            "open leases none",
+        ),
+        (
+            invent_a_lease_in_a_mark,
+            Place(CARS, CAR, f"transaction-{LEASE}"),
+            f"leases started: {ANN.public_key}",
+            f"leases started: {CAT.public_key}",
+        ),
+        (
+            forget_an_end_in_a_mark,
+            Place(CARS, CAR, f"transaction-{LEASED[2]['id']}"),
+            f"leases ended: {LEASE} of {ANN.public_key}",
+            "leases ended: none",
+        ),
+        (change_an_amount, Place(CARS, CAR, f"record-{CAR}"), "unspent", "unspent"),
+        (call_a_car_free, Place(CARS, CAR, f"record-{CAR}"), "held by", "Leased is False"),
+        (
+            call_a_driver_carless,
+            Place(DRIVERS, BOB.public_key, f"record-{BOB.public_key}"),
+            "by the leases beside it",
+            "Leasing is False",
+        ),
+        (
+            flag_a_driver,
+            Place(DRIVERS, BOB.public_key, f"record-{BOB.public_key}"),
+            "by the leases beside it",
+            f"Flagged is {not IS_FLAGGED}",
+        ),
+        (
+            flag_a_lease,
+            Place(DRIVERS, BOB.public_key, f"record-{BOB.public_key}"),
+            f"by the leases beside it: open leases {LEASED[2]['id']} at {PREMIUM}",
+            f"open leases {LEASED[2]['id']} at {PREMIUM}",
+        ),
+        (
+            change_the_premium_of_one_open_lease,
+            Place(DRIVERS, BOB.public_key, f"record-{BOB.public_key}"),
+            f"by the leases beside it: open leases {LEASED[2]['id']} at {PREMIUM}",
+            f"open leases {LEASED[2]['id']} at 1",
+        ),
     ],
 )
 def test_damage_by_hand_is_named_with_what_should_be_there(
@@ -238,6 +329,13 @@ def test_a_car_of_which_the_record_has_nothing_is_one_difference_for_the_car_and
     assert len(comparison.differences) == 2
 
 
+def test_a_lease_is_missed_too_where_the_record_has_another_of_that_car_but_not_the_car() -> None:
+    _, people = recorded(LEASED)
+    del people[BOB.public_key]
+    found = places(compared(folded(LEASED), {}, people).differences)
+    assert found == {Place(CARS, CAR, WHOLE), Place(DRIVERS, BOB.public_key, f"lease-{LEASED[2]['id']}")}
+
+
 def test_cars_that_have_not_moved_since_the_relay_began_need_not_be_there_but_if_they_are_must_be_whole() -> None:
     other = create(metadata={"number": 2})
     bodies = [*LEASED, other]
@@ -247,6 +345,9 @@ def test_cars_that_have_not_moved_since_the_relay_began_need_not_be_there_but_if
     for asset, found in cars.items():
         comparison.show_car(asset, found)
     assert comparison.miss(start=3) == 1
+    parked = Comparison(folded(bodies), [CAR])
+    parked.show_car(other["id"], cars[other["id"]])
+    assert parked.miss(start=3) == 0, "a parked car is told as such"
     assert comparison.differences == []
     assert people == {}
 
@@ -289,6 +390,48 @@ def test_what_is_whole_when_it_is_looked_at_again_differs_no_more() -> None:
     assert comparison.differences == []
 
 
+def test_what_was_written_since_is_no_difference_where_something_else_is_looked_at_again() -> None:
+    facts = folded(LEASED[:2])
+    cars, people = recorded(LEASED[:2])
+    invent_a_lease_in_a_mark(cars, people)
+    comparison = compared(facts, cars, people)
+    [damaged] = comparison.differences
+    comparison.look_again(damaged.place, damaged.car, recorded(LEASED)[0][CAR])
+    assert comparison.differences == []
+
+
+@pytest.mark.parametrize(
+    ("table", "row_key", "properties"),
+    [
+        (CARS, f"record-{CAR}", {"Holders": "[" * 100_000}),
+        (CARS, f"record-{CAR}", {"Holders": "{}", "UnspentOutputs": "5"}),
+        (CARS, f"record-{CAR}", {"Leased": None}),
+        (CARS, f"transaction-{LEASE}", {"Started": "[5]", "Ended": "[[]]"}),
+        (DRIVERS, f"record-{BOB.public_key}", {"AnnualPremium": "many"}),
+        (DRIVERS, f"record-{BOB.public_key}", {"AnnualPremium": "1E+999999999"}),
+        (DRIVERS, f"record-{BOB.public_key}", {"OpenLeases": "[]"}),
+        (DRIVERS, f"record-{BOB.public_key}", {"OpenLeases": '{"a":"b"}'}),
+        (DRIVERS, f"lease-{LEASED[2]['id']}", {"AssetId": 5}),
+    ],
+)
+def test_a_row_that_nobody_would_write_is_a_difference_and_not_the_audits_end(
+    table: str, row_key: str, properties: dict[str, Any]
+) -> None:
+    cars, people = recorded(LEASED)
+    partition = CAR if table == CARS else BOB.public_key
+    changed((cars if table == CARS else people)[partition], row_key, **properties)
+    assert Place(table, partition, row_key) in places(compared(folded(LEASED), cars, people).differences)
+
+
+def test_a_driver_with_hundreds_of_open_leases_is_read_whole() -> None:
+    """Their names go on in OpenLeases2 and OpenLeases3."""
+    bodies = [create(share(ANN), metadata={"number": number}) for number in range(400)]
+    cars, people = recorded(bodies)
+    [record] = [row for row in people[ANN.public_key] if "OpenLeases" in row]
+    assert "OpenLeases3" in record
+    assert compared(folded(bodies), cars, people).differences == []
+
+
 def test_what_still_differs_when_it_is_looked_at_again_stays() -> None:
     cars, people = recorded(LEASED)
     invent_a_lease(cars, people)
@@ -303,6 +446,33 @@ def test_what_still_differs_when_it_is_looked_at_again_stays() -> None:
         table = cars if one.place.table == CARS else people
         comparison.look_again(one.place, one.car, table.get(one.place.partition, []))
     assert comparison.differences == before
+
+
+def test_a_car_that_has_lost_its_last_row_when_it_is_looked_at_again_is_a_difference() -> None:
+    cars, people = recorded(LEASED)
+    changed(cars[CAR], f"record-{CAR}", Holders="[]")
+    comparison = compared(folded(LEASED), cars, people)
+    [damaged] = comparison.differences
+    comparison.look_again(damaged.place, damaged.car, [])
+    assert places(comparison.differences) == {Place(CARS, CAR, WHOLE)}
+
+
+def test_a_car_that_was_wholly_lost_is_held_against_the_ledger_row_by_row_when_it_is_there_again() -> None:
+    cars, people = recorded(LEASED)
+    comparison = compared(folded(LEASED), {}, people)
+    [lost] = comparison.differences
+    comparison.look_again(lost.place, lost.car, cars[CAR][1:])
+    assert places(comparison.differences) == {Place(CARS, CAR, cars[CAR][0]["RowKey"])}
+    comparison.look_again(Place(CARS, CAR, cars[CAR][0]["RowKey"]), CAR, cars[CAR])
+    assert comparison.differences == []
+
+
+def test_a_driver_who_has_lost_a_lease_has_a_record_for_a_reason() -> None:
+    """A record that was written before its lease was lost is not called another difference."""
+    cars, people = recorded(LEASED)
+    people[ANN.public_key] = [row for row in people[ANN.public_key] if not row["RowKey"].startswith("lease-")]
+    found = places(compared(folded(LEASED), cars, people).differences)
+    assert found == {Place(DRIVERS, ANN.public_key, f"lease-{LEASE}")}
 
 
 def test_of_very_many_differences_the_last_are_only_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,3 +501,10 @@ def test_an_unreadable_transaction_is_a_difference_unless_its_car_is_parked() ->
     comparison.moved(CAR)
     assert comparison.differences == [found]
     assert compared(facts, cars, people, left_out=[CAR]).differences == []
+
+
+def test_an_unreadable_transaction_from_before_the_relays_beginning_parks_no_car_and_is_no_difference() -> None:
+    facts = folded(LEASED[:1])
+    facts.apply(as_read(LEASED[1] | {"outputs": [{"amount": "many", "condition": {"details": {}}}]}), 2)
+    assert compared(facts, {}, {}, start=2).differences == []
+    assert places(compared(facts, {}, {}, start=1).differences) == {Place(CARS, CAR, WHOLE)}

@@ -8,11 +8,13 @@ from audit.__main__ import _parser
 from audit.comparison import CARS, WHOLE, Difference, Place
 from audit.exits import Exit
 from audit.result import MAX_TEXT, Result, described, result_row
+from audit.rows import CAR_COLUMNS, DRIVER_COLUMNS
 from relay.exits import Exit as RelayExit
 from tests.writing import new_keys
 
 ROOT = Path(__file__).parent.parent.parent
 TEXT = (ROOT / "docs" / "audit.md").read_text()
+RECORD_TEXT = (ROOT / "docs" / "record.md").read_text()
 SOURCES = "".join(path.read_text() for path in sorted((ROOT / "webjob" / "audit").glob("*.py")))
 
 
@@ -57,6 +59,18 @@ def test_every_property_of_its_row_has_its_line_and_the_ledger_names_the_row() -
     assert (row["PartitionKey"], row["RowKey"]) == ("ledger", "audit-ledger")
     assert [name for name in row.keys() - {"PartitionKey", "RowKey"} if f"`{name}`" not in TEXT] == []
     assert (row["Differences"], row["Parked"], row["FirstDifference"], row["DurationSeconds"]) == (0, 1, "", 1.3)
+
+
+def test_every_property_of_a_row_is_held_against_the_ledger_or_named_as_one_that_is_not() -> None:
+    fields = RECORD_TEXT.partition("## Cars")[2].partition("## Relay")[0]
+    properties = re.findall(r"^\| (`[^|]+) \|", fields, re.MULTILINE)
+    written = {name for line in properties for name in re.findall(r"`(\w+)`", line)}
+    assert {"Holders", "Ended", "OpenLeases", "EndSequence"} <= written
+    _, _, after = TEXT.partition("Not held against anything: ")
+    not_held = set(re.findall(r"`(\w+)`", after.partition("\n\n")[0]))
+    # Provisional is read to tell whom the insurer has entered.
+    held = {*CAR_COLUMNS, *DRIVER_COLUMNS} - {"Provisional"}
+    assert written - held == not_held
 
 
 def test_the_first_difference_is_short_and_names_no_driver_in_full() -> None:

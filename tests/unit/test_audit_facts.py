@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from audit.errors import UnfoldableError
-from audit.facts import Facts, lease_parts
+from audit.facts import NOWHERE, Car, Facts, lease_parts
 from audit.rows import car_row
 from audit.transactions import is_registration
-from functions.leasing.car import Car, LeaseEnded, LeaseStarted, decide
+from functions.leasing.car import Car as RecordedCar
+from functions.leasing.car import LeaseEnded, LeaseStarted, Mark, decide, mark_of
 from functions.leasing.evidence import registering_lessor
 from functions.leasing.outcomes import Outcome
 from functions.leasing.transactions import parse
@@ -39,6 +40,7 @@ from tests.unit.ledger_writing import (
     transfer,
     with_fulfillment,
     with_outputs,
+    with_own_id,
 )
 from tests.writing import spoofed_create
 
@@ -58,29 +60,35 @@ def folded(bodies: list[JsonObject]) -> Facts:
     return facts
 
 
-def by_the_function(bodies: list[JsonObject]) -> tuple[dict[str, Car], dict[tuple[str, str], tuple[str, str]]]:
-    """What the Function app makes of it: cars by asset id; by driver and lease, the car and what ended the lease."""
-    cars: dict[str, Car] = {}
+def by_the_function(
+    bodies: list[JsonObject],
+) -> tuple[dict[str, RecordedCar], list[Mark], dict[tuple[str, str], tuple[str, str]]]:
+    """What the Function app makes of it: cars by asset id; marks of the transactions; by driver and lease, the car and
+    what ended the lease."""
+    cars: dict[str, RecordedCar] = {}
+    marks: list[Mark] = []
     leases: dict[tuple[str, str], tuple[str, str]] = {}
     for height, body in enumerate(bodies, start=1):
         before = cars.get(asset_id(body))
-        decision = decide(before, event(body, f"{height:012d}-000000", before), LESSORS)
+        one = event(body, f"{height:012d}-000000", before)
+        decision = decide(before, one, LESSORS)
         assert decision.outcome is Outcome.APPLIED
         assert decision.car is not None
         cars[asset_id(body)] = decision.car
+        marks.append(mark_of(one, decision))
         for effect in decision.effects:
             match effect:
                 case LeaseEnded(driver, lease, transaction, _):
                     leases[driver, lease] = (asset_id(body), transaction)
                 case LeaseStarted(driver, transaction):
                     leases[driver, transaction] = (asset_id(body), "")
-    return cars, leases
+    return cars, marks, leases
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=SLOW)
 @given(bodies=histories())
 def test_it_says_of_every_row_what_the_function_writes_over_random_histories(bodies: list[JsonObject]) -> None:
-    cars, leases = by_the_function(bodies)
+    cars, marks, leases = by_the_function(bodies)
     facts = folded(bodies)
 
     assert len(facts) == len(cars)
@@ -89,6 +97,9 @@ def test_it_says_of_every_row_what_the_function_writes_over_random_histories(bod
         assert expected[f"record-{asset}"] == car_row(rows.car_row(car))
         applied = {f"transaction-{body['id']}" for body in bodies if asset_id(body) == asset}
         assert expected.keys() == applied | {f"record-{asset}"}
+    for body, mark in zip(bodies, marks, strict=True):
+        row = rows.transaction_row(asset_id(body), mark)
+        assert facts.car_rows(asset_id(body))[row["RowKey"]] == car_row(row)
     for (driver, lease), (asset, end) in leases.items():
         assert facts.lease_row(asset, driver, lease) == lease_parts(asset, end)
     for asset in cars:
@@ -125,6 +136,17 @@ def test_a_lease_of_another_car_or_driver_is_none() -> None:
     assert facts.lease_row(one["id"], ANN.public_key, "no id at all") == ()
 
 
+def test_a_transaction_is_found_where_its_id_stands_and_not_where_two_others_make_it_up() -> None:
+    """Ids stand one after the other as bytes: the first and the second, read from the second byte on, are the third."""
+    first, second, third = "00" + "11" * 31, "11" + "22" * 31, "11" * 32
+    car = Car()
+    car.applied += bytes.fromhex(first + second)
+    assert (car.place(first), car.place(second), car.place(third)) == (0, 1, NOWHERE)
+    car = Car()
+    car.applied += bytes.fromhex(first + third)
+    assert car.place(third) == 1
+
+
 def test_what_spends_an_output_that_is_not_there_cannot_be_folded() -> None:
     registered = create()
     leased = transfer(registered, ANN)
@@ -147,7 +169,7 @@ def test_a_transaction_that_cannot_be_read_is_named_and_ends_what_is_known_of_it
     facts = folded([registered])
     assert facts.apply(odd, 2) == registered["id"]
     assert facts.apply(as_read(transfer(leased, BOB)), 3) == registered["id"]
-    assert list(facts.unreadable()) == [(registered["id"], leased["id"])]
+    assert list(facts.unreadable(0)) == [(registered["id"], leased["id"])]
     assert f"transaction-{leased['id']}" not in facts.car_rows(registered["id"])
 
 
@@ -183,9 +205,32 @@ def registrations() -> list[tuple[str, JsonObject]]:
         ("joint, its parts the other way round", with_fulfillment(joint, turned_round(decoded(joint)))),
         ("joint, one of its signatures missing", with_fulfillment(joint, decoded(joint)[:-104] + b"\xa1\x00")),
         ("of a threshold of one", with_fulfillment(genuine, b"\xa2\x6a\xa0\x66" + der + b"\xa1\x00")),
+        ("by a lessor with white space after the key", naming(genuine, f"{LESSOR.public_key} ")),
+        (
+            "joint, with white space after the stranger's key",
+            naming(joint, f"{STRANGER.public_key} ", LESSOR.public_key),
+        ),
+        ("joint, but naming the lessor alone", naming(joint, LESSOR.public_key)),
+        ("by a lessor who is named twice", naming(genuine, LESSOR.public_key, LESSOR.public_key)),
+        ("by a lessor who is named twice and signs twice", named_and_signed_twice(genuine, joint)),
+        ("genuine, its input twice", with_own_id(genuine | {"inputs": genuine["inputs"] * 2})),
+        ("genuine, but it spends something", with_own_id(genuine | {"inputs": [genuine["inputs"][0] | SPENDING]})),
         ("of nothing", with_fulfillment(genuine, "")),
         ("of what is not base64", with_fulfillment(genuine, "A!")),
     ]
+
+
+def naming(body: JsonObject, *owners: str) -> JsonObject:
+    """The registration, with others as the owners before."""
+    return with_own_id(body | {"inputs": [body["inputs"][0] | {"owners_before": list(owners)}]})
+
+
+def named_and_signed_twice(genuine: JsonObject, joint: JsonObject) -> JsonObject:
+    der = decoded(joint)[: -2 - 2 * 102] + 2 * decoded(genuine) + b"\xa1\x00"
+    return with_fulfillment(naming(genuine, LESSOR.public_key, LESSOR.public_key), der)
+
+
+SPENDING = {"fulfills": {"transaction_id": "0" * 64, "output_index": 0}}
 
 
 def turned_round(der: bytes) -> bytes:
@@ -194,13 +239,20 @@ def turned_round(der: bytes) -> bytes:
     return der[:start] + der[start + 102 : start + 204] + der[start : start + 102] + der[-2:]
 
 
+REGISTRATIONS = {
+    "by a lessor",
+    "by another lessor, for a driver at once",
+    "by a lessor and a stranger together",
+    "joint, with white space after the stranger's key",
+    "by a lessor who is named twice and signs twice",
+}
+
+
 @pytest.mark.parametrize(("which", "body"), registrations(), ids=[name for name, _ in registrations()])
 def test_a_registration_is_one_for_both_sides_or_for_neither(which: str, body: JsonObject) -> None:
     ours = is_registration(msgspec.json.encode(body), LESSORS)
     assert ours == (registering_lessor(parse(body), LESSORS) is not None)
-    assert ours == (
-        which in {"by a lessor", "by another lessor, for a driver at once", "by a lessor and a stranger together"}
-    )
+    assert ours == (which in REGISTRATIONS)
 
 
 def test_owners_are_those_that_a_threshold_names() -> None:
@@ -209,6 +261,14 @@ def test_owners_are_those_that_a_threshold_names() -> None:
     facts = folded([registered, shared])
     holders = facts.car_rows(registered["id"])[f"record-{registered['id']}"][0]
     assert all(f"{one.public_key} by lease {shared['id']}" in holders for one in (ANN, BOB, STRANGER))
+
+
+def test_who_is_named_twice_by_a_condition_owns_once() -> None:
+    registered = create()
+    bodies = [registered, with_outputs(registered, output(threshold(1, ANN, threshold(1, BOB, ANN)), ANN))]
+    [car] = by_the_function(bodies)[0].values()
+    row = rows.car_row(car)
+    assert folded(bodies).car_rows(registered["id"])[row["RowKey"]] == car_row(row)
 
 
 def test_a_car_with_ten_leases_takes_less_than_two_kilobytes() -> None:

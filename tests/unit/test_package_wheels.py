@@ -10,7 +10,7 @@ import pytest
 
 from local.package.errors import PinError, ToolError, WheelError
 from local.package.pins import Pin, read_pins
-from local.package.wheels import build, check, check_tools, explain, fetch
+from local.package.wheels import build, check, check_tools, explain, fetch, install
 from local.processes import ROOT
 
 A, B = "a" * 64, "b" * 64
@@ -187,6 +187,30 @@ def test_a_fetched_file_that_was_changed_is_refused(index: Path, tmp_path: Path)
     fetch(pins, tmp_path / "cache").wheels[0].write_bytes(b"changed")
     with pytest.raises(WheelError, match=r"which is none of those pinned for one==1\.0"):
         fetch(pins, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", ["ROOT", "PREFIX", "USER", "NO_BINARY"])
+def test_what_the_environment_tells_pip_puts_no_file_elsewhere(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    pins = [pin_of("one", "1.0", (index / "one-1.0-py3-none-any.whl").read_bytes())]
+    fetch(pins, tmp_path / "cache")
+    values = {"ROOT": str(tmp_path / "other"), "PREFIX": str(tmp_path / "other"), "USER": "1", "NO_BINARY": ":all:"}
+    monkeypatch.setenv(f"PIP_{name}", values[name])
+    install(pins, [], tmp_path / "cache", tmp_path / "site-packages")
+    assert (tmp_path / "site-packages" / "one.py").exists()
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_package_that_pips_configuration_put_elsewhere_is_missed(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pip.conf").write_text(f"[install]\nroot = {tmp_path / 'other'}\n")
+    pins = [pin_of("one", "1.0", (index / "one-1.0-py3-none-any.whl").read_bytes())]
+    fetch(pins, tmp_path / "cache")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    with pytest.raises(WheelError, match=r"one==1\.0: pip installed them, but not into the package"):
+        install(pins, [], tmp_path / "cache", tmp_path / "site-packages")
 
 
 @pytest.mark.usefixtures("index")

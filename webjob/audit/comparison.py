@@ -57,6 +57,7 @@ class Comparison:
     def __init__(self, facts: Facts, left_out: Iterable[str]) -> None:
         self._facts = facts
         self._left_out = set(left_out)
+        self._start = 0
         self._open: dict[Place, Difference] = {}
         self._by_car: dict[str, set[Place]] = {}
         self.cars = 0
@@ -76,7 +77,7 @@ class Comparison:
 
     def _unreadable(self) -> Iterator[Difference]:
         """Cars that should be parked, and are not."""
-        for asset_id, transaction in self._facts.unreadable():
+        for asset_id, transaction in self._facts.unreadable(self._start):
             if asset_id not in self._left_out:
                 said = (f"transaction {transaction} cannot be read",)
                 yield Difference(Place(CARS, asset_id, WHOLE), asset_id, said, ("the car is not parked",))
@@ -107,6 +108,7 @@ class Comparison:
 
         Cars that have not moved since need not be in the record; how many of those are not is returned.
         """
+        self._start = start
         for asset_id in self._facts.unseen_cars(start):
             self._keep(_whole_car(self._facts, asset_id))
         for asset_id, driver, lease, expected in self._facts.unseen_leases():
@@ -131,7 +133,8 @@ class Comparison:
         self._drop(place)
         if place.table == CARS:
             for difference in _car_differences(self._facts, place.partition, found):
-                if place.key in (WHOLE, difference.place.key):
+                # Of a car that has lost its last row since, the only difference is that.
+                if WHOLE in (place.key, difference.place.key) or place.key == difference.place.key:
                     self._keep(difference)
         elif place.key.startswith(RECORD):
             self._keep(_record_difference(self._facts, place.partition, found))

@@ -7,6 +7,7 @@ some hundreds for each car and driver. docs/audit.md has the figures.
 import re
 from array import array
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 
 from audit.errors import UnfoldableError
@@ -24,7 +25,6 @@ Parts = tuple[str, ...]
 """What a row says, in parts that are told apart where they differ; none where there is no such row."""
 
 RECORD, TRANSACTION, LEASE = "record-", "transaction-", "lease-"
-APPLIED: Parts = ("applied",)
 
 
 class Car:
@@ -158,7 +158,7 @@ class Facts:
         car = self._find(asset_id)
         if car is None:
             return {}
-        rows = {f"{TRANSACTION}{car.transaction(place)}": APPLIED for place in range(len(car.applied) // ID_BYTES)}
+        rows = self._marks(car)
         holders = [(self._keys[car.leases[number * FIELDS]], self._start(car, number)) for number in car.open]
         unspent = [(car.transaction(place), index, owners, amount) for place, index, owners, amount in car.unspent]
         last = car.transaction(len(car.applied) // ID_BYTES - 1) if car.applied else ""
@@ -175,9 +175,29 @@ class Facts:
         """Whether a driver has had a car."""
         return driver in self._numbers and driver not in self._lessors
 
-    def unreadable(self) -> Iterator[tuple[str, str]]:
-        """Asset ids of cars with a transaction that cannot be read, and its id."""
-        return ((asset.hex(), car.unreadable) for asset, car in self._cars.items() if car.unreadable)
+    def unreadable(self, start: int) -> Iterator[tuple[str, str]]:
+        """Asset ids of cars with a transaction that cannot be read, and its id.
+
+        Not of those that need not be in the record, and are not: they have not moved since `start`.
+        """
+        return (
+            (asset.hex(), car.unreadable)
+            for asset, car in self._cars.items()
+            if car.unreadable and (car.is_seen or car.moved > start)
+        )
+
+    def _marks(self, car: Car) -> dict[str, Parts]:
+        """What the rows that mark the car's transactions as applied should say, by RowKey."""
+        started: defaultdict[int, list[str]] = defaultdict(list)
+        ended: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
+        for number in range(len(car.leases) // FIELDS):
+            driver, start, end = car.leases[number * FIELDS : number * FIELDS + 3]
+            started[start].append(self._keys[driver])
+            ended[end].append((self._keys[driver], car.transaction(start)))
+        return {
+            f"{TRANSACTION}{car.transaction(place)}": mark_parts(started[place], ended[place])
+            for place in range(len(car.applied) // ID_BYTES)
+        }
 
     def _lease(self, car: Car, driver: str, transaction_id: str) -> int | None:
         place = car.place(transaction_id)
@@ -244,6 +264,12 @@ def car_parts(
         for transaction, index, owners, amount in sorted(unspent)
     )
     return f"held by {held or 'no driver'}", f"unspent {outputs or 'nothing'}", f"last transaction {last or 'none'}"
+
+
+def mark_parts(started: Collection[str], ended: Collection[tuple[str, str]]) -> Parts:
+    """What the mark of a transaction says: whose leases it started, and which it ended, each with its driver."""
+    ends = ", ".join(f"{lease} of {driver}" for driver, lease in sorted(ended))
+    return "applied", f"leases started: {', '.join(sorted(started)) or 'none'}", f"leases ended: {ends or 'none'}"
 
 
 def lease_parts(asset_id: str, end: str) -> Parts:

@@ -5,21 +5,24 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from audit.facts import APPLIED, LEASE, RECORD, TRANSACTION, Parts, car_parts, lease_parts
+from audit.facts import LEASE, RECORD, TRANSACTION, Parts, car_parts, lease_parts, mark_parts
 
 CLAIM = "claim-"
 PIECE_CHARACTERS = 16_000
 """Of a long text; where that is full, it goes on in a property of the same name with 2, 3, ... behind it."""
 MOST_PIECES = 33
 """No row holds more: 1 MiB, at two bytes a character."""
-CAR_COLUMNS = ["PartitionKey", "RowKey", "Holders", "UnspentOutputs", "LastTransaction"]
+CAR_COLUMNS = ["PartitionKey", "RowKey", "Leased", "Holders", "UnspentOutputs", "LastTransaction", "Started", "Ended"]
 DRIVER_COLUMNS = [
     "PartitionKey",
     "RowKey",
     "AssetId",
     "EndTransaction",
     "AnnualPremium",
+    "Remarks",
     "Provisional",
+    "Leasing",
+    "Flagged",
     "OpenLeases",
     *(f"OpenLeases{number}" for number in range(2, MOST_PIECES + 1)),
 ]
@@ -33,7 +36,7 @@ def car_row(row: Row) -> Parts:
     """What a row of table Cars says."""
     key = row["RowKey"]
     if key.startswith(TRANSACTION):
-        return APPLIED
+        return _readable(_mark, row)
     return _readable(_car_record, row) if key.startswith(RECORD) else UNKNOWN
 
 
@@ -45,7 +48,7 @@ def lease_row(row: Row) -> Parts:
 def driver_record(rows: Sequence[Row]) -> tuple[Parts, Parts]:
     """What the record of a driver should say by the leases in the partition `rows`, and what it says.
 
-    It should name those that are open, and the sum of their premiums.
+    It should name those that are open, each with its premium and whether a person should look at it, and their sum.
     """
     record = next((row for row in rows if row["RowKey"].startswith(RECORD)), None)
     leases = [row for row in rows if row["RowKey"].startswith(LEASE)]
@@ -70,7 +73,12 @@ def _car_record(row: Row) -> Parts:
         )
         for one in json.loads(row["UnspentOutputs"])
     ]
-    return car_parts(holders, unspent, row["LastTransaction"])
+    parts = car_parts(holders, unspent, row["LastTransaction"])
+    return parts + _contradicted(row, Leased=bool(holders))
+
+
+def _mark(row: Row) -> Parts:
+    return mark_parts(json.loads(row["Started"]), [(driver, lease) for driver, lease in json.loads(row["Ended"])])
 
 
 def _lease(row: Row) -> Parts:
@@ -78,17 +86,38 @@ def _lease(row: Row) -> Parts:
 
 
 def _driver_record(row: Row) -> Parts:
-    return _driver_parts(list(json.loads(_whole(row, "OpenLeases"))), Decimal(row["AnnualPremium"]))
+    named = json.loads(_whole(row, "OpenLeases"))
+    leases = {lease: (Decimal(premium), bool(flagged)) for lease, (premium, flagged) in named.items()}
+    is_flagged = any(flagged for _, flagged in leases.values())
+    parts = _driver_parts(leases, Decimal(row["AnnualPremium"]))
+    return parts + _contradicted(row, Leasing=bool(leases), Flagged=is_flagged)
 
 
-def _sum_of(leases: Sequence[Row]) -> Parts:
-    is_open = [row for row in leases if not row["EndTransaction"]]
-    premium = sum((Decimal(row["AnnualPremium"]) for row in is_open), Decimal(0))
-    return _driver_parts([row["RowKey"].removeprefix(LEASE) for row in is_open], premium)
+def _sum_of(rows: Sequence[Row]) -> Parts:
+    leases = {
+        row["RowKey"].removeprefix(LEASE): (Decimal(row["AnnualPremium"]), bool(json.loads(row["Remarks"])))
+        for row in rows
+        if not row["EndTransaction"]
+    }
+    return _driver_parts(leases, sum((premium for premium, _ in leases.values()), Decimal(0)))
 
 
-def _driver_parts(leases: Sequence[str], premium: Decimal) -> Parts:
-    return f"open leases {', '.join(sorted(leases)) or 'none'}", f"premium {premium.normalize():f}"
+def _driver_parts(leases: Mapping[str, tuple[Decimal, bool]], premium: Decimal) -> Parts:
+    """The open leases, each by its id with its premium and whether a person should look at it, and their sum."""
+    named = ", ".join(
+        f"{lease} at {_plain(each)}{', flagged' if flagged else ''}"
+        for lease, (each, flagged) in sorted(leases.items())
+    )
+    return f"open leases {named or 'none'}", f"premium {_plain(premium)}"
+
+
+def _plain(premium: Decimal) -> str:
+    return f"{premium.normalize():f}"
+
+
+def _contradicted(row: Row, **expected: bool) -> Parts:
+    """Those properties, for which lists can be filtered, that do not say what the rest of the row does."""
+    return tuple(f"{name} is {row[name]}" for name, value in expected.items() if row[name] is not value)
 
 
 def _whole(row: Row, name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 log = logging.getLogger("leasehook.relay")
 
-PUBLIC_KEY = re.compile(r"\b[1-9A-HJ-NP-Za-km-z]{43,44}\b")
+PUBLIC_KEY = re.compile(r"\b[1-9A-HJ-NP-Za-km-z]{41,44}\b")
 """Drivers are persons: their keys are not written in full."""
 MAX_FACT = 600
 """Characters of one fact. Ids and reasons come from outside, and may have any length there."""

@@ -3,6 +3,9 @@
 # as `run.sh status`. The package relay and its dependencies stand beside this file, built for Python 3.13.
 # exec: signals reach Python, and this process id is the relay's.
 # -P and -s: no module comes from the directory it is started in, nor from the user's own packages below HOME.
+# What the surroundings say of where Python's own library is, or what it does at its end, is not heeded, as by the check
+# below; nor is CDPATH, with which cd says where it went.
+unset CDPATH PYTHONHOME PYTHONPLATLIBDIR PYTHONINSPECT
 here=$(cd "$(dirname "$0")" && pwd)
 export PYTHONPATH="$here/site-packages:$here"
 export PYTHONUNBUFFERED=1
