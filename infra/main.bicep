@@ -291,6 +291,8 @@ module secrets 'modules/secrets.bicep' = {
 }
 
 // ---- the private network: first what the apps lean on, then the apps, then the way to the apps
+//      A parameter of a module is evaluated even where the module's condition is false, and the output of a deployment that
+//      was not made is an error (DeploymentNotFound): hence the condition once more in each of them.
 
 module network 'modules/network.bicep' = if (usePrivateNetwork) {
   name: 'network'
@@ -313,8 +315,8 @@ module recordEndpoint 'modules/private-endpoint.bicep' = if (usePrivateNetwork) 
     tags: allTags
     targetId: recordStorage.outputs.accountId
     groupId: 'table'
-    subnetId: network!.outputs.endpointsSubnetId
-    zoneId: network!.outputs.tableZoneId
+    subnetId: usePrivateNetwork ? network!.outputs.endpointsSubnetId : ''
+    zoneId: usePrivateNetwork ? network!.outputs.tableZoneId : ''
   }
 }
 
@@ -326,8 +328,8 @@ module hostEndpoint 'modules/private-endpoint.bicep' = if (usePrivateNetwork) {
     tags: allTags
     targetId: hostStorage.outputs.accountId
     groupId: 'blob'
-    subnetId: network!.outputs.endpointsSubnetId
-    zoneId: network!.outputs.blobZoneId
+    subnetId: usePrivateNetwork ? network!.outputs.endpointsSubnetId : ''
+    zoneId: usePrivateNetwork ? network!.outputs.blobZoneId : ''
   }
 }
 
@@ -339,8 +341,8 @@ module vaultEndpoint 'modules/private-endpoint.bicep' = if (usePrivateNetwork) {
     tags: allTags
     targetId: secrets.outputs.vaultId
     groupId: 'vault'
-    subnetId: network!.outputs.endpointsSubnetId
-    zoneId: network!.outputs.vaultZoneId
+    subnetId: usePrivateNetwork ? network!.outputs.endpointsSubnetId : ''
+    zoneId: usePrivateNetwork ? network!.outputs.vaultZoneId : ''
   }
 }
 
@@ -421,8 +423,8 @@ module functionsEndpoint 'modules/private-endpoint.bicep' = if (usePrivateNetwor
     tags: allTags
     targetId: functions.outputs.functionAppId
     groupId: 'sites'
-    subnetId: network!.outputs.endpointsSubnetId
-    zoneId: network!.outputs.sitesZoneId
+    subnetId: usePrivateNetwork ? network!.outputs.endpointsSubnetId : ''
+    zoneId: usePrivateNetwork ? network!.outputs.sitesZoneId : ''
   }
 }
 
@@ -434,8 +436,8 @@ module relayEndpoint 'modules/private-endpoint.bicep' = if (usePrivateNetwork) {
     tags: allTags
     targetId: relay.outputs.webAppId
     groupId: 'sites'
-    subnetId: network!.outputs.endpointsSubnetId
-    zoneId: network!.outputs.sitesZoneId
+    subnetId: usePrivateNetwork ? network!.outputs.endpointsSubnetId : ''
+    zoneId: usePrivateNetwork ? network!.outputs.sitesZoneId : ''
   }
 }
 

@@ -171,6 +171,7 @@ resource webApp 'Microsoft.Web/sites@2024-11-01' = {
         { name: 'RELAY_LINGER_MS', value: string(relayLingerMs) }
         { name: 'RELAY_PREFETCH_BLOCKS', value: string(relayPrefetchBlocks) }
         { name: 'RELAY_LOG_FORMAT', value: 'json' }
+        { name: 'RELAY_LOG_FILE', value: '/home/LogFiles/ledger-relay.log' }
         { name: 'AZURE_CLIENT_ID', value: identityClientId }
         { name: 'AZURE_TOKEN_CREDENTIALS', value: 'ManagedIdentityCredential' }
         { name: 'WEBSITE_SKIP_RUNNING_KUDUAGENT', value: 'false' }

@@ -170,6 +170,24 @@ def test_what_stands_at_the_shutdown_files_place_stops_the_relay_and_is_not_open
         assert shutdown.exists()
 
 
+def test_its_log_goes_to_a_file_too_from_its_first_line_to_its_last(stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "copy.log"
+    with relaying(stack, tmp_path, RELAY_LOG_FILE=str(file)) as relay:
+        eventually(lambda: said(relay, "delivering"))
+        relay.stop()
+        printed = [line for line in relay.log.read_text().splitlines() if " INFO " in line]
+    assert any("relay started" in line for line in printed)
+    assert "relay stopped" in printed[-1]
+    assert file.read_text().splitlines() == printed
+
+
+def test_a_log_file_that_cannot_be_opened_is_told_and_stops_nothing(stack: Stack, tmp_path: Path) -> None:
+    with relaying(stack, tmp_path, RELAY_LOG_FILE=str(tmp_path / "none" / "copy.log")) as relay:
+        eventually(lambda: said(relay, "delivering"))
+        assert said(relay, "the log file cannot be opened")
+        assert said(relay, "No such file or directory")
+
+
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_no_secret_is_written_to_a_file_whatever_happens(stack: Stack, tmp_path: Path, log_format: str) -> None:
     """Delivery, a wrong key, a wrong signing secret, a wrong account key, and a setting in the place of another."""

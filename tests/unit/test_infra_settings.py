@@ -18,15 +18,16 @@ ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 SITES = "Microsoft.Web/sites"
 THE_PLATFORMS_OWN = re.compile(
-    "AzureWebJobsDisableHomepage|AzureWebJobsStorage__(accountName|credential|clientId)|APPLICATIONINSIGHTS_(CONNECTION|AUTHENTICATION)_STRING|"
+    "AzureWebJobsDisableHomepage|AzureWebJobsStorage__(accountName|credential|clientId)|"
+    "APPLICATIONINSIGHTS_(CONNECTION|AUTHENTICATION)_STRING|"
     "AZURE_CLIENT_ID|AZURE_TOKEN_CREDENTIALS|WEBSITE_[A-Z_]+|WEBJOBS_IDLE_TIMEOUT|SCM_[A-Z_]+"
 )
 """What Azure reads, not our code; AZURE_* is read by the identity library."""
 NOT_IN_AZURE = {"TABLES_CONNECTION_STRING"}
 SET_BY_KUDU = {"WEBJOBS_SHUTDOWN_FILE"}
 READ_BY_REQUESTS = {"REQUESTS_CA_BUNDLE"}
-ON_PURPOSE_NOT_THE_DEFAULT = {"RELAY_LOG_FORMAT": "json"}
-"""In Azure the log is read by machines."""
+ON_PURPOSE_NOT_THE_DEFAULT = {"RELAY_LOG_FORMAT": "json", "RELAY_LOG_FILE": "/home/LogFiles/ledger-relay.log"}
+"""In Azure the log is read by machines, and Kudu does not keep what is printed."""
 
 
 @pytest.fixture(scope="module")

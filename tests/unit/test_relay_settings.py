@@ -84,6 +84,8 @@ def test_the_least_that_must_be_set_is_enough() -> None:
         ("RELAY_START_FROM", "1", "start_from", "1"),
         ("RELAY_START_FROM", "999999999999999", "start_from", "9" * 15),
         ("RELAY_LOG_FORMAT", "json", "log_format", "json"),
+        ("RELAY_LOG_FILE", " /home/LogFiles/relay.log ", "log_file", "/home/LogFiles/relay.log"),
+        ("RELAY_LOG_FILE", "", "log_file", ""),
         ("LEDGER_STREAM_URL", "wss://node/streams", "stream_url", "wss://node/streams"),
         ("WEBJOBS_SHUTDOWN_FILE", "/tmp/x", "shutdown_file", "/tmp/x"),  # noqa: S108
     ],
@@ -211,6 +213,9 @@ WRONG = [
     ("WEBHOOK_SECRETS", signing_secret("hunter2", 65), "not shown", "24 to 64 bytes"),
     ("RELAY_LOG_FORMAT", "xml", "'xml'", "text or json"),
     ("RELAY_LOG_FORMAT", "a\nb", r"'a\nb'", "text or json"),
+    ("RELAY_LOG_FILE", "relay.log", "'relay.log'", "absolute path"),
+    ("RELAY_LOG_FILE", "/home/", "'/home/'", "absolute path"),
+    ("RELAY_LOG_FILE", "/home/a\x1b[1m", r"'/home/a\x1b[1m'", "absolute path"),
 ]
 
 

@@ -13,9 +13,13 @@ from relay.commands.replay import replay
 from relay.commands.status import status
 from relay.errors import LedgerMismatchError, SettingsError, StopRequestedError, SupersededError, TablesError
 from relay.exits import Exit
-from relay.logs import log, write_logs
+from relay.logfile import LogFile
+from relay.logs import fields, formatter, log, write_logs
 from relay.loop import run
-from relay.settings import read_settings, read_tables_settings
+from relay.settings import Settings, read_settings, read_tables_settings
+
+LAST_LINES_S = 0.5
+"""How long the end of the process waits for the log's file."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,6 +60,15 @@ def _command(asked: argparse.Namespace) -> Exit:
 def _run() -> Exit:
     settings = read_settings(os.environ)
     write_logs(settings.log_format)
+    log_file = _open_log_file(settings)
+    try:
+        return _relay(settings)
+    finally:
+        if log_file:
+            log_file.wait(LAST_LINES_S)
+
+
+def _relay(settings: Settings) -> Exit:
     try:
         run(settings)
     except SupersededError as error:
@@ -64,7 +77,25 @@ def _run() -> Exit:
     except LedgerMismatchError as error:
         log.error("STOPPED: %s", error)
         return Exit.OTHER_LEDGER
+    except (SettingsError, TablesError, StopRequestedError):
+        raise
+    except Exception:  # noqa: BLE001  it is logged, with its traceback, also where only the log's file is kept
+        log.exception("the relay itself is at fault, and ends")
+        return Exit.FAULT
     return Exit.DONE
+
+
+def _open_log_file(settings: Settings) -> LogFile | None:
+    if not settings.log_file:
+        return None
+    try:
+        log_file = LogFile(settings.log_file, formatter(settings.log_format))
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        log.warning("the log file cannot be opened", extra=fields(file=settings.log_file, reason=reason))
+        return None
+    log.addHandler(log_file)
+    return log_file
 
 
 def _parser() -> argparse.ArgumentParser:

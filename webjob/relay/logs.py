@@ -57,10 +57,15 @@ class LastTrouble(logging.Handler):
 def write_logs(log_format: str, stream: TextIO | None = None, level: int = logging.INFO) -> None:
     """Send the relay's log to `stream` (standard output), in `log_format` text or json, from `level` on."""
     handler = logging.StreamHandler(stream or sys.stdout)
-    handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
+    handler.setFormatter(formatter(log_format))
     log.handlers = [handler]
     log.setLevel(level)
     log.propagate = False
+
+
+def formatter(log_format: str) -> logging.Formatter:
+    """How lines are written in `log_format`, text or json."""
+    return _JsonFormatter() if log_format == "json" else _TextFormatter()
 
 
 class _TextFormatter(logging.Formatter):

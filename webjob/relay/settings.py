@@ -56,7 +56,7 @@ class TablesSettings(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Validated settings. An empty `stream_url` means: the one that the node advertises.
+    """Validated settings. An empty `stream_url` means: the one that the node advertises; no `log_file`: none.
 
     `start_from` is `beginning`, `tip`, or the height of the first block to deliver, in digits.
     """
@@ -77,6 +77,7 @@ class Settings(msgspec.Struct, frozen=True):
     linger_ms: int
     prefetch_blocks: int
     log_format: str
+    log_file: str
     shutdown_file: str
 
     @property
@@ -133,6 +134,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         linger_ms=_whole_number(environment, "RELAY_LINGER_MS", default=100, least=0, most=10_000),
         prefetch_blocks=_prefetch_blocks(environment),
         log_format=_log_format(environment),
+        log_file=_log_file(environment),
         shutdown_file=environment.get("WEBJOBS_SHUTDOWN_FILE", ""),
     )
 
@@ -185,6 +187,13 @@ def _prefetch_blocks(environment: Mapping[str, str]) -> int:
 
 def _log_format(environment: Mapping[str, str]) -> str:
     return _choice(environment, "RELAY_LOG_FORMAT", default="text", allowed=("text", "json"))
+
+
+def _log_file(environment: Mapping[str, str]) -> str:
+    path = environment.get("RELAY_LOG_FILE", "").strip()
+    if path and not (path.startswith("/") and path.isprintable() and not path.endswith("/")):
+        raise SettingsError(f"RELAY_LOG_FILE: found {found(path)}; allowed is the absolute path of a file")
+    return path
 
 
 def _lessors(environment: Mapping[str, str]) -> frozenset[str]:
