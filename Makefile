@@ -3,7 +3,7 @@
 # PYTHON=/path/to/python3.13, SEED=n MINUTES=m (chaos), SECONDS=n (fuzz), ARGS="..." (passed on to pytest, chaos, or a measurement).
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos fuzz bench bench-record bench-scale check infra package lock clean
+.PHONY: help setup demo test chaos fuzz bench bench-record bench-scale bench-peers check infra package lock clean
 export PYTHON
 
 bin := .venv/bin
@@ -34,6 +34,9 @@ bench-record: setup ## Measure how fast the record is written, and write benchma
 
 bench-scale: setup ## Count what an event costs in Table Storage, and write benchmarks/scale/report.md (ARGS="--quick")
 	@$(bin)/python -m benchmarks.scale $(ARGS)
+
+bench-peers: setup ## Count what the usual ways lose when a plug is pulled, and write benchmarks/peers/report.md (ARGS="--quick")
+	@$(bin)/python -m benchmarks.peers $(ARGS)
 
 check: setup infra ## Run the linters: style, types, import rules, infrastructure, no registry host names
 	$(bin)/ruff format --check .

@@ -1,0 +1,5 @@
+"""What the usual ways to forward a ledger's events lose when a plug is pulled, and how fast they are, beside Leasehook.
+
+article, straightforward and node_red are the usual ways; ways starts them and the relay, accidents says what happens to
+them, stand is what they run on, losses and quiet measure, counting counts, report tells.
+"""
