@@ -290,6 +290,8 @@ PING = b"\x89\xfd" + bytes(4) + bytes(125)  # final ping frame, masked with zero
 PONG_SIZE = 2 + 125
 # With that many pongs already written to a subscriber, the server waits for it within so many events.
 EVENTS_TO_STALL = 10
+TRIES_TO_STALL = 8
+SETTLING = 0.25
 
 
 def subscribe_and_never_read(ledger: Ledger) -> socket.socket:
@@ -313,6 +315,22 @@ def subscribe_and_never_read(ledger: Ledger) -> socket.socket:
     assert answer.startswith(b"HTTP/1.1 101")
     subscriber.sendall(PING * (BYTES_BETWEEN_WAITS // PONG_SIZE))
     return subscriber
+
+
+def stall(ledger: Ledger, lessor: CryptoKeypair, witness: websocket.WebSocket, stack: ExitStack) -> socket.socket:
+    """A subscriber on whom the publisher waits, so that one who reads misses an event.
+
+    Only what the publisher writes may reach the limit: while pongs are still written, one of them may, and then it is
+    the answering of pings that waits. So the pongs get time, more at each try, and each try a connection of its own.
+    """
+    for attempt in range(1, TRIES_TO_STALL + 1):
+        stuck = stack.enter_context(closing(subscribe_and_never_read(ledger)))
+        time.sleep(attempt * SETTLING)
+        transactions = (ledger.commit(create(lessor)) for _ in range(4 * EVENTS_TO_STALL))
+        if not all(gets_the_event_of(transaction, witness, SILENCE) for transaction in transactions):
+            return stuck
+        stuck.close()
+    raise AssertionError(f"the stream went on beside {TRIES_TO_STALL} subscribers who do not read")
 
 
 def reset(subscriber: socket.socket) -> None:
@@ -390,10 +408,8 @@ def test_with_stream_bugs_one_bad_subscriber_silences_the_stream_for_all_while_p
     with ExitStack() as stack:
         ledger = stack.enter_context(run_ledger(tmp_path, *QUICK, "--stream-bugs"))
         witness = stack.enter_context(closing(ledger.subscribe()))
-        stuck = stack.enter_context(closing(subscribe_and_never_read(ledger)))
-        # The publisher waits on the stuck subscriber, sooner or later: a busy system may lend it more room ...
-        transactions = (ledger.commit(create(lessor)) for _ in range(4 * EVENTS_TO_STALL))
-        assert not all(gets_the_event_of(transaction, witness, SILENCE) for transaction in transactions)
+        # The publisher waits on the stuck subscriber ...
+        stuck = stall(ledger, lessor, witness, stack)
         # ... and does not survive what ends the wait.
         if fault == "the stuck subscriber is reset":
             reset(stuck)
