@@ -3,20 +3,16 @@
 What a figure's goal is, and how it is told, stands in report.
 """
 
-import contextlib
-import json
-import socket
 import statistics
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import websocket
 
 from benchmarks.figures import percentile
 from benchmarks.history import LESSOR, Json, sign_create, sign_transfer
+from benchmarks.listening import listening
 from benchmarks.parts import Bench, Ledger, Relay, Stub
 from local.scenario import car, key_pair, lease
 from local.writer import Writer
@@ -133,7 +129,7 @@ def hint_to_post(bench: Bench, scale: Scale) -> Values:
     with (
         bench.ledger("--block-time", str(LEASE_BLOCK_TIME_S)) as ledger,
         bench.stub("--keep-arrivals") as stub,
-        _listening(ledger.stream_url) as heard,
+        listening(ledger.stream_url, time.monotonic) as heard,
         bench.relay(ledger.url, stub) as relay,
     ):
         writer = Writer(ledger.url)
@@ -243,31 +239,6 @@ def _commit_leases(writer: Writer, cars: Sequence[Json], count: int) -> list[str
         last[place], owners[place] = signed, driver
         ids.append(signed["id"])
     return ids
-
-
-@contextlib.contextmanager
-def _listening(url: str) -> Iterator[dict[str, float]]:
-    """Subscribe to an event stream; when the event of each transaction came, by its id."""
-    heard: dict[str, float] = {}
-    connection = websocket.create_connection(url, timeout=CONNECT_TIMEOUT_S)
-    connection.settimeout(None)
-
-    def listen() -> None:
-        with contextlib.suppress(websocket.WebSocketException, OSError):
-            while text := connection.recv():
-                now = time.monotonic()
-                heard.setdefault(json.loads(text)["transaction_id"], now)
-
-    listener = threading.Thread(target=listen, name="subscriber", daemon=True)
-    listener.start()
-    try:
-        yield heard
-    finally:
-        # Unlike closing, this wakes the thread that waits for a frame.
-        with contextlib.suppress(OSError):
-            if connection.sock is not None:
-                connection.sock.shutdown(socket.SHUT_RDWR)
-        listener.join(CONNECT_TIMEOUT_S)
 
 
 def _wait_for(relay: Relay, stub: Stub, events: int) -> None:

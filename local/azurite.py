@@ -23,6 +23,11 @@ STOP_GRACE_S = 10.0
 PORT_ATTEMPTS = 3
 
 
+def table_endpoint(connection_string: str) -> str:
+    """The table endpoint in a connection string of Azurite's, where it stands last."""
+    return connection_string.rpartition("TableEndpoint=")[2].strip(";")
+
+
 class Azurite:
     """One Azurite: it may be killed, as a crash would, and started again at the same address with the same account.
 

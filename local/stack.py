@@ -17,7 +17,7 @@ import requests
 
 from local import host as functions_host
 from local import webjob
-from local.azurite import Azurite, running_azurite
+from local.azurite import Azurite, running_azurite, table_endpoint
 from local.host import FunctionsHost, Hosting
 from local.processes import Child, ProcessError, free_port, running
 
@@ -119,7 +119,7 @@ def running_stack(
         began = time.monotonic()
         storage = parts.enter_context(running_azurite(folder / "azurite.log", keep_tables_in))
         tables = storage.connection_string
-        say(f"table storage   {tables.rpartition('TableEndpoint=')[2].strip(';')}  ({_since(began)})")
+        say(f"table storage   {table_endpoint(tables)}  ({_since(began)})")
         began = time.monotonic()
         key = secrets.token_urlsafe(32)
         settings = {

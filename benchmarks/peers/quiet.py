@@ -4,19 +4,13 @@ Late is the time from the event on the ledger's stream, as another subscriber ha
 Azurite gives when the Function's write comes in. Both are of one machine's clock. There is no proxy in between.
 """
 
-import contextlib
-import json
-import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-import websocket
 
 from benchmarks.figures import percentile
+from benchmarks.listening import listening
 from benchmarks.parts import Ledger, Relay
 from benchmarks.peers.accidents import Place
 from benchmarks.peers.losses import STILL_S, WITHIN_S
@@ -26,7 +20,6 @@ from benchmarks.peers.ways import RELAY, Forwarder, Way
 from local.processes import ProcessError
 from local.writer import Writer
 
-CONNECT_TIMEOUT_S = 20.0
 OBSERVED_S = 10.0
 """So long a way without a checkpoint is watched, whether it begins to catch up."""
 CAUGHT_UP_S = 180.0
@@ -50,7 +43,7 @@ def be_quiet(folder: Path, way: Way, story: Story) -> Quiet:
         try:
             forwarder.await_stream()
             # Only now: until then, whoever is connected to the stream is the forwarder.
-            with _listening(ledger.stream_url) as heard:
+            with listening(ledger.stream_url, time.time) as heard:
                 process, writer = Relay(forwarder.child, 0.0), Writer(ledger.url)
                 writer.commit(story.registered)
                 stand.settle(len(story.registered), STILL_S, WITHIN_S)
@@ -90,28 +83,3 @@ def catch_up(folder: Path, way: Way, ledger: Ledger, transactions: int) -> float
     if way is RELAY:
         raise ProcessError(f"the relay recorded {len(recorded)} of {transactions}:\n{forwarder.child.log_tail()}")
     return None
-
-
-@contextmanager
-def _listening(url: str) -> Iterator[dict[str, float]]:
-    """Subscribe to an event stream; when the event of each transaction came, as Unix time, by its id."""
-    heard: dict[str, float] = {}
-    connection = websocket.create_connection(url, timeout=CONNECT_TIMEOUT_S)
-    connection.settimeout(None)
-
-    def listen() -> None:
-        with contextlib.suppress(websocket.WebSocketException, OSError):
-            while text := connection.recv():
-                now = time.time()
-                heard.setdefault(json.loads(text)["transaction_id"], now)
-
-    listener = threading.Thread(target=listen, name="subscriber", daemon=True)
-    listener.start()
-    try:
-        yield heard
-    finally:
-        # Unlike closing, this wakes the thread that waits for a frame.
-        with contextlib.suppress(OSError):
-            if connection.sock is not None:
-                connection.sock.shutdown(socket.SHUT_RDWR)
-        listener.join(CONNECT_TIMEOUT_S)

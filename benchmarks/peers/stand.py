@@ -21,7 +21,7 @@ from benchmarks.history import LESSOR
 from benchmarks.parts import Ledger
 from benchmarks.peers.accidents import Place
 from benchmarks.peers.counting import MARK
-from local.azurite import running_azurite
+from local.azurite import running_azurite, table_endpoint
 from local.faults.link import Link
 from local.faults.proxy import running_proxy
 from local.host import FunctionsHost
@@ -109,7 +109,7 @@ def running_stand(folder: Path, ledger: Ledger, place: Place) -> Iterator[Stand]
     with ExitStack() as parts:
         storage = parts.enter_context(running_azurite(folder / "azurite.log"))
         servers = {
-            Place.TABLES: _address(storage.connection_string.rpartition("TableEndpoint=")[2].strip(";")),
+            Place.TABLES: _address(table_endpoint(storage.connection_string)),
             Place.STREAM: _address(ledger.stream_url),
             Place.NODE: _address(ledger.url),
         }

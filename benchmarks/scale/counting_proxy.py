@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from benchmarks.scale.requests_made import Made, made
+from local.azurite import table_endpoint
 
 NOT_PASSED_ON = frozenset({"connection", "content-length", "host", "keep-alive", "transfer-encoding"})
 MAX_BODY = 8 * 1024 * 1024
@@ -91,14 +92,12 @@ def counting_proxy(target: str) -> Iterator[CountingProxy]:
 
 def through(proxy_url: str, connection_string: str) -> str:
     """The connection string by which the same account is reached through a proxy."""
-    target = table_endpoint(connection_string)
-    return connection_string.replace(str(target.origin()), proxy_url)
+    return connection_string.replace(table_origin(connection_string), proxy_url)
 
 
-def table_endpoint(connection_string: str) -> URL:
-    """The table endpoint in a connection string."""
-    named = dict(part.split("=", 1) for part in connection_string.split(";") if part)
-    return URL(named["TableEndpoint"])
+def table_origin(connection_string: str) -> str:
+    """Scheme, host and port of the table endpoint in a connection string of Azurite's."""
+    return str(URL(table_endpoint(connection_string)).origin())
 
 
 def _passed_on(headers: Mapping[str, str]) -> CIMultiDict[str]:

@@ -23,7 +23,7 @@ from benchmarks.history import LESSOR
 from benchmarks.leases import LEDGER, Event, hot_keys
 from benchmarks.parts import Bench
 from benchmarks.record_parts import CONTENT_TYPE, DONE, Results
-from benchmarks.scale.counting_proxy import CountingProxy, counting_proxy, table_endpoint, through
+from benchmarks.scale.counting_proxy import CountingProxy, counting_proxy, table_origin, through
 from benchmarks.scale.entity_size import entity_bytes
 from benchmarks.scale.requests_made import Counted, counted
 from benchmarks.scale.stories import HANDED_ON, LEASED, REGISTERED, Life, lives
@@ -107,7 +107,7 @@ def parts(folder: Path) -> Iterator[Parts]:
     folder.mkdir()
     with ExitStack() as stack:
         tables = stack.enter_context(azurite(folder / "azurite.log"))
-        proxy = stack.enter_context(counting_proxy(str(table_endpoint(tables).origin())))
+        proxy = stack.enter_context(counting_proxy(table_origin(tables)))
         settings = {
             "LEDGER_NAME": LEDGER,
             "LESSOR_PUBLIC_KEYS": LESSOR.public_key,

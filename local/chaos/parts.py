@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from local import webjob
-from local.azurite import Azurite, running_azurite
+from local.azurite import Azurite, running_azurite, table_endpoint
 from local.chaos import schedule
 from local.chaos.history import LESSORS
 from local.faults.link import Link
@@ -187,8 +187,8 @@ def running_parts(folder: Path, seed: int) -> Iterator[Parts]:
             schedule.NODE_A: _address(ledger.announced["http"]),
             schedule.NODE_B: _address(ledger.announced["http"]),
             schedule.STREAM: _address(ledger.announced["stream"]),
-            schedule.RELAY_TABLES: _address(_endpoint(storage.connection_string)),
-            schedule.FUNCTION_TABLES: _address(_endpoint(storage.connection_string)),
+            schedule.RELAY_TABLES: _address(table_endpoint(storage.connection_string)),
+            schedule.FUNCTION_TABLES: _address(table_endpoint(storage.connection_string)),
         }
         links = {name: proxy.open(Link(name, server, seed=seed)) for name, server in servers.items()}
         shared = {
@@ -264,12 +264,8 @@ def _clock_settings(folder: Path, name: str) -> dict[str, str]:
     return {"CHAOS_CLOCK_FILE": str(_clock(folder, name))}
 
 
-def _endpoint(connection_string: str) -> str:
-    return connection_string.rpartition("TableEndpoint=")[2].strip(";")
-
-
 def _through(connection_string: str, link: Link) -> str:
-    host, port = _address(_endpoint(connection_string))
+    host, port = _address(table_endpoint(connection_string))
     return connection_string.replace(f"{host}:{port}", link.address)
 
 

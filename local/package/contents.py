@@ -7,11 +7,9 @@ job's own folder, so that each holds everything the job needs.
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-import pathspec
-
 from local.package.archive import FILE, PROGRAM, Entry
 from local.package.errors import SourceError
-from local.package.source import Source
+from local.package.source import Source, ignored_by
 
 APP = ("function_app.py", "functions", "host.json", "requirements.txt")  # at the top of functions.zip, and nothing else
 JOBS = "webjob/jobs/"
@@ -22,7 +20,7 @@ JOB_FILES = ("run.sh", "settings.job")
 
 def functions(source: Source) -> list[Entry]:
     """The Function app. Raises SourceError when .funcignore admits more than the app, or less."""
-    ignored = _funcignore(source.root)
+    ignored = ignored_by(source.root / ".funcignore")
     admitted = [file for file in source.files if file != ".funcignore" and not ignored.match_file(file)]
     tops = {PurePosixPath(file).parts[0] for file in admitted}
     if extra := sorted(tops - set(APP)):
@@ -71,11 +69,3 @@ def _entry(source: Source, file: str, name: str) -> Entry:
 def _tree(folder: Path, prefix: str) -> list[Entry]:
     found = (path for path in folder.rglob("*") if path.is_file())
     return [Entry(prefix + path.relative_to(folder).as_posix(), path) for path in found]
-
-
-def _funcignore(root: Path) -> pathspec.GitIgnoreSpec:
-    try:
-        lines = (root / ".funcignore").read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise SourceError(f"{root / '.funcignore'} cannot be read: {error.strerror}") from error
-    return pathspec.GitIgnoreSpec.from_lines(lines)

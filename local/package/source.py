@@ -85,6 +85,15 @@ def changed(status: str) -> tuple[list[str], list[str]]:
     return differing, untracked
 
 
+def ignored_by(file: Path) -> pathspec.GitIgnoreSpec:
+    """What a file of git's ignore rules names. Raises SourceError when it cannot be read."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise SourceError(f"{file} cannot be read: {error.strerror}") from error
+    return pathspec.GitIgnoreSpec.from_lines(lines)
+
+
 def _from_git(root: Path, environ: Mapping[str, str], asked: int | None) -> Source:
     if shutil.which("git") is None:
         raise ToolError("git is missing, and this is a git repository: install git")
@@ -106,7 +115,7 @@ def _from_git(root: Path, environ: Mapping[str, str], asked: int | None) -> Sour
 
 
 def _from_tree(root: Path, asked: int | None) -> Source:
-    files = sorted(_walk(root, _ignored(root)))
+    files = sorted(_walk(root, ignored_by(root / ".gitignore")))
     notes = []
     if asked is None:
         notes.append(
@@ -114,14 +123,6 @@ def _from_tree(root: Path, asked: int | None) -> Source:
             f"the new one is stamped the same: to publish over an earlier version, set {STAMP}"
         )
     return Source(root, tuple(files), DOS_EPOCH if asked is None else asked, f"folder {root}", tuple(notes))
-
-
-def _ignored(root: Path) -> pathspec.GitIgnoreSpec:
-    try:
-        lines = (root / ".gitignore").read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise SourceError(f"{root / '.gitignore'} cannot be read: {error.strerror}") from error
-    return pathspec.GitIgnoreSpec.from_lines(lines)
 
 
 def _walk(root: Path, ignored: pathspec.GitIgnoreSpec) -> Iterable[str]:

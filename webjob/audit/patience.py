@@ -1,12 +1,9 @@
 """Does what may fail for a while until it succeeds, but not for ever: an audit that cannot go on gives up."""
 
-import time
 from collections.abc import Callable
 
-from relay import backoff
 from relay.bell import Bell
-from relay.errors import PassingError
-from relay.logs import fields, log, short
+from relay.patience import until_done
 
 WAIT_CAP_S = 10.0
 """The longest wait between two attempts."""
@@ -24,16 +21,4 @@ class Patience:
 
         Raises the last PassingError when it has failed for too long, and StopRequestedError when it is time to stop.
         """
-        attempt, began = 0, time.monotonic()
-        while True:
-            self.bell.check()
-            try:
-                return action()
-            except PassingError as error:
-                attempt += 1
-                delay = max(backoff.delay(attempt, WAIT_CAP_S), error.retry_after)
-                if time.monotonic() + delay > began + self._seconds:
-                    raise
-                facts = fields(what=what, reason=short(str(error)), attempt=attempt, retry_in_s=delay)
-                log.warning("waiting", extra=facts)
-                self.bell.wait_out(delay)
+        return until_done(self.bell, what, action, WAIT_CAP_S, self._seconds)
