@@ -3,7 +3,7 @@
 # PYTHON=/path/to/python3.13, SEED=n MINUTES=m (chaos), SECONDS=n (fuzz), ARGS="..." (passed on to pytest, chaos, or a measurement).
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos fuzz bench bench-record bench-scale bench-peers check infra package lock clean
+.PHONY: help setup demo test chaos fuzz bench bench-scale check infra package lock clean
 export PYTHON
 
 bin := .venv/bin
@@ -26,17 +26,11 @@ chaos: setup ## Play random accidents on the whole path, then hold the record ag
 fuzz: setup ## Fuzz the Function's route and every parser, SECONDS=n each (30)
 	@$(bin)/python -m tests.fuzz --all --seconds $(or $(SECONDS),30)
 
-bench: setup ## Measure the relay, and write benchmarks/relay.md (ARGS="--quick": under three minutes)
-	@$(bin)/python -m benchmarks.relay $(ARGS)
-
-bench-record: setup ## Measure how fast the record is written, and write benchmarks/record.md (ARGS="--quick": under three minutes)
-	@$(bin)/python -m benchmarks.record $(ARGS)
+bench: setup ## Measure everything end to end, and write benchmarks/report.md with its plots (ARGS="--quick": under three minutes)
+	@$(bin)/python -m benchmarks $(ARGS)
 
 bench-scale: setup ## Count what an event costs in Table Storage, and write benchmarks/scale/report.md (ARGS="--quick")
 	@$(bin)/python -m benchmarks.scale $(ARGS)
-
-bench-peers: setup ## Count what the usual ways lose when a plug is pulled, and write benchmarks/peers/report.md (ARGS="--quick")
-	@$(bin)/python -m benchmarks.peers $(ARGS)
 
 check: setup infra ## Run the linters: style, types, import rules, infrastructure, no registry host names
 	$(bin)/ruff format --check .

@@ -102,6 +102,13 @@ class BareTables:
             etag = answer.headers.get("ETag", "").encode()
         await self._write(call.head + etag + call.tail if call.tail else call.head)
 
+    async def has(self, table: str, partition: str, row: str) -> bool:
+        """Whether a table has a row."""
+        path = f"/{table}(PartitionKey='{partition}',RowKey='{row}')"
+        headers = {**READING, **self._signed(self._path + path)}
+        async with self._session.get(URL(self._url + path, encoded=True), headers=headers) as answer:
+            return answer.status == 200
+
     async def seed(self, rows: Rows) -> None:
         """Insert rows, those of each partition together."""
         partitions: dict[tuple[str, str], list[Write]] = defaultdict(list)
@@ -122,8 +129,16 @@ class BareTables:
 
     async def rows(self, table: str) -> Rows:
         """Every row of a table, but for what is named by time."""
+        return {key: row for key, row, _ in await self._read(table)}
+
+    async def times(self, table: str) -> dict[tuple[str, str, str], str]:
+        """When each row of a table was last written, by its table, PartitionKey and RowKey: its Timestamp."""
+        return {key: written for key, _, written in await self._read(table)}
+
+    async def _read(self, table: str) -> list[tuple[tuple[str, str, str], Any, str]]:
+        """Key, properties and Timestamp of every row of a table."""
         headers = {**READING, **self._signed(f"{self._path}/{table}()")}
-        found: Rows = {}
+        found = []
         following: dict[str, str] | None = {}
         while following is not None:
             url = URL(f"{self._url}/{table}()", encoded=True).with_query(following)
@@ -134,8 +149,8 @@ class BareTables:
                 tokens = {name: answer.headers.get(f"x-ms-continuation-{name}") for name in names}
             following = {name: token for name, token in tokens.items() if token} or None
             for row in page:
-                row.pop("Timestamp", None)
-                found[table, row["PartitionKey"], row["RowKey"]] = row
+                written = row.pop("Timestamp", "")
+                found.append(((table, row["PartitionKey"], row["RowKey"]), row, written))
         return found
 
     async def _write(self, body: bytes) -> None:

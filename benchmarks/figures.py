@@ -62,6 +62,24 @@ class Figure(msgspec.Struct, frozen=True):
         return self.goal.verdict(self.values) if self.goal else None
 
 
+AGREED = 0.1
+"""Repetitions on both sides of 1 that lie no further apart than this agree that a ratio is about 1."""
+HIDDEN, ALONE = "too noisy", "one repetition"
+
+
+def told_ratio(ratios: Sequence[float]) -> str:
+    """The median of a ratio's repetitions, with least and most; not that where their spread hides it.
+
+    It is hidden where they do not agree which of the two is the larger, or where one of them is twice another.
+    """
+    least, most = min(ratios), max(ratios)
+    if len(ratios) == 1:
+        return ALONE
+    if most > 2 * least or (least < 1 < most and most - least > AGREED):
+        return HIDDEN
+    return f"{statistics.median(ratios):.2f} ({least:.2f} to {most:.2f})"
+
+
 def percentile(values: Sequence[float], part: float) -> float:
     """The smallest value that at least this part (0 to 1) of all values do not exceed (the nearest rank).
 

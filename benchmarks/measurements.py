@@ -1,6 +1,6 @@
-"""The measurements. Each starts its own parts, and returns its figures of one repetition, by key.
+"""The measurements of the relay alone. Each starts its own parts, and returns its figures of one repetition, by key.
 
-What a figure's goal is, and how it is told, stands in report.
+What a figure's goal is, and how it is told, stands in relay_report.
 """
 
 import statistics
@@ -14,6 +14,8 @@ from benchmarks.figures import percentile
 from benchmarks.history import LESSOR, Json, sign_create, sign_transfer
 from benchmarks.listening import listening
 from benchmarks.parts import Bench, Ledger, Relay, Stub
+from benchmarks.profiling import profiling
+from benchmarks.watching import cpu_seconds, resident_mib
 from local.scenario import car, key_pair, lease
 from local.writer import Writer
 
@@ -35,8 +37,6 @@ LEASE_BLOCK_TIME_S = 0.05
 SETTLE_S = 2.0
 """How long the relay gets to come to rest before something is measured on it."""
 CONNECT_TIMEOUT_S = 20.0
-PAIRS = 3
-"""How often relay and bare loop take turns over the local ledger in one repetition: each takes less than a second."""
 MEMORY_LOOKS = 5
 MEMORY_LOOK_S = 0.01
 TO_A_MILLION = (1_000, 10_000, *range(100_000, 1_000_001, 100_000))
@@ -45,25 +45,30 @@ Values = dict[str, float]
 
 
 class Scale(msgspec.Struct, frozen=True):
-    """How much is measured. `history` in transactions; memory is read after each number of `memory_events`."""
+    """How much is measured of the relay alone. Memory is read after each number of `memory_events`."""
 
-    repetitions: int
-    history: int
+    pairs: int
     live_s: int
     leases: int
     window_s: float
     memory_events: tuple[int, int]
 
 
-QUICK = Scale(repetitions=3, history=3_000, live_s=10, leases=20, window_s=6.0, memory_events=(5_000, 20_000))
-FULL = Scale(repetitions=5, history=12_000, live_s=30, leases=60, window_s=10.0, memory_events=(10_000, 100_000))
+QUICK = Scale(pairs=1, live_s=4, leases=10, window_s=2.0, memory_events=(5_000, 20_000))
+FULL = Scale(pairs=3, live_s=20, leases=60, window_s=8.0, memory_events=(10_000, 100_000))
+LISTENED_BLOCKS = 200
+"""Blocks whose transactions a listener receives."""
 
 
 class CaughtUp(msgspec.Struct, frozen=True):
-    """One catching up: events a second of the relay and of the bare loop, and how many events came a second time."""
+    """One catching up: events a second of the relay and of both bare loops, and how many events came a second time.
+
+    The loop `bare` parses what it reads, and `raw` does not.
+    """
 
     relay: float
     bare: float
+    raw: float
     repeated: int
 
 
@@ -76,20 +81,36 @@ class Look(msgspec.Struct, frozen=True):
     cpu: float
 
 
-def catching_up(bench: Bench, ledger: Ledger, scale: Scale, turn: int) -> Values:
-    """Events a second of relay and bare loop over the history on the local ledger; medians of a few pairs."""
-    pairs = [_beside_bare_loop(bench, ledger.url, scale.history, turn + one) for one in range(PAIRS)]
+def listening_alone(bench: Bench, recording: Path, turn: int) -> Values:
+    """Messages a second that the relay's listener receives, and that websocket-client does on its own."""
+    messages = LISTENED_BLOCKS * BLOCK_EVENTS
+    order = (("--relay",), ()) if turn % 2 else ((), ("--relay",))
+    with bench.node(recording) as node:
+        found = {bool(options): bench.flood(node, LISTENED_BLOCKS, messages, *options) for options in order}
+    return {
+        "stream_relay": found[True].per_s,
+        "stream_bare": found[False].per_s,
+        "stream_ratio": found[True].per_s / found[False].per_s,
+        "stream_cpu": found[True].cpu * 1e6 / found[True].events,
+    }
+
+
+def catching_up(bench: Bench, ledger: Ledger, events: int, scale: Scale, turn: int) -> Values:
+    """Events a second of relay and bare loops over the history on the local ledger; medians of a few pairs."""
+    pairs = [_beside_bare_loop(bench, ledger.url, events, turn + one) for one in range(scale.pairs)]
     return {
         "ledger_relay": statistics.median(one.relay for one in pairs),
         "ledger_bare": statistics.median(one.bare for one in pairs),
+        "ledger_raw": statistics.median(one.raw for one in pairs),
         "ledger_ratio": statistics.median(one.relay / one.bare for one in pairs),
+        "ledger_raw_ratio": statistics.median(one.relay / one.raw for one in pairs),
         "ledger_repeated": statistics.median(one.repeated for one in pairs),
     }
 
 
-def catching_up_with_slow_node(bench: Bench, recording: Path, scale: Scale, turn: int) -> Values:
+def catching_up_with_slow_node(bench: Bench, recording: Path, events: int, turn: int) -> Values:
     """The same over a node that is as slow as BigchainDB's own code."""
-    blocks = scale.history // BLOCK_EVENTS
+    blocks = events // BLOCK_EVENTS
     with bench.node(recording, "--blocks", str(blocks), "--read-time", str(READ_TIME_S)) as node:
         found = _beside_bare_loop(bench, node.url, blocks * BLOCK_EVENTS, turn)
     return {
@@ -106,10 +127,10 @@ def live(bench: Bench, recording: Path, scale: Scale) -> Values:
     with bench.node(recording) as node, bench.stub("--keep-arrivals") as stub, bench.relay(node.url, stub) as relay:
         relay.wait_until(lambda: node.figures().subscribers > 0, CONNECT_TIMEOUT_S)
         time.sleep(SETTLE_S)
-        cpu, began = relay.cpu_seconds(), time.monotonic()
+        cpu, began = cpu_seconds(relay.pid), time.monotonic()
         node.grow(blocks, 1 / BLOCKS_PER_S)
         relay.wait_until(lambda: not node.figures().is_growing)
-        used = (relay.cpu_seconds() - cpu) / (time.monotonic() - began)
+        used = (cpu_seconds(relay.pid) - cpu) / (time.monotonic() - began)
         lag = blocks * BLOCK_EVENTS - stub.figures().distinct
         _wait_for(relay, stub, blocks * BLOCK_EVENTS)
         committed, seen = node.figures().committed, stub.figures_with_arrivals()
@@ -164,20 +185,31 @@ def memory(bench: Bench, recording: Path, scale: Scale) -> Values:
     }
 
 
+def catch_up_profiled(bench: Bench, recording: Path, events: int, samples: Path) -> None:
+    """Let the relay go through so many events of an endless backlog, while py-spy looks at it."""
+    with (
+        bench.node(recording, "--blocks", str(ENDLESS)) as node,
+        bench.stub() as stub,
+        bench.relay(node.url, stub) as relay,
+        profiling(relay.pid, samples),
+    ):
+        _wait_for(relay, stub, events)
+
+
 def memory_to_a_million(bench: Bench, recording: Path) -> list[tuple[int, float]]:
     """Events, and MiB of resident memory after them, up to a million events."""
     return [(look.events, look.mib) for look in _looks(bench, recording, TO_A_MILLION)]
 
 
 def _beside_bare_loop(bench: Bench, url: str, events: int, turn: int) -> CaughtUp:
-    """The relay and the bare loop over a ledger of so many events, one after the other."""
+    """The relay and the bare loops over a ledger of so many events, one after the other."""
     if turn % 2:
-        bare = bench.bare_loop(url, events)
+        raw, bare = bench.bare_loop(url, events, "--raw"), bench.bare_loop(url, events)
         relay, repeated = _catch_up(bench, url, events)
     else:
         relay, repeated = _catch_up(bench, url, events)
-        bare = bench.bare_loop(url, events)
-    return CaughtUp(relay, bare, repeated)
+        bare, raw = bench.bare_loop(url, events), bench.bare_loop(url, events, "--raw")
+    return CaughtUp(relay, bare, raw, repeated)
 
 
 def _catch_up(bench: Bench, url: str, events: int) -> tuple[float, int]:
@@ -213,7 +245,7 @@ def _looks(bench: Bench, recording: Path, marks: Sequence[int]) -> list[Look]:
     ):
         for mark in marks:
             _wait_for(relay, stub, mark)
-            cpu, seen = relay.cpu_seconds(), stub.figures()
+            cpu, seen = cpu_seconds(relay.pid), stub.figures()
             looks.append(Look(seen.now, seen.distinct, _resident(relay), cpu))
     return looks
 
@@ -222,7 +254,7 @@ def _resident(relay: Relay) -> float:
     """The median of a few looks: memory goes up and down with what is under way."""
     looks = []
     for _ in range(MEMORY_LOOKS):
-        looks.append(relay.resident_mib())
+        looks.append(resident_mib(relay.pid))
         time.sleep(MEMORY_LOOK_S)
     return statistics.median(looks)
 

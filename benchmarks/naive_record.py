@@ -72,9 +72,13 @@ def _read(table: TableClient, partition: str) -> Any:
         return None
 
 
+def operations(writes: Sequence[Write], read: Any) -> list[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+    """A partition's writes as azure-data-tables takes them, if its record is as it was `read`; None: it is new."""
+    return [_operation(write, read if not place else None) for place, write in enumerate(writes)]
+
+
 def _write(table: TableClient, read: Any, writes: Sequence[Write]) -> None:
-    """Write a partition, if its record is as it was read."""
-    table.submit_transaction([_operation(write, read if not place else None) for place, write in enumerate(writes)])
+    table.submit_transaction(operations(writes, read))
 
 
 def _operation(write: Write, read: Any) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:

@@ -11,15 +11,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, Protocol
 
 import msgspec
 import requests
 
+from benchmarks.bare_loop import Read
+from benchmarks.bare_stream import Received
 from benchmarks.history import LESSOR
-from benchmarks.recorded_node import NodeFigures
+from benchmarks.recorded_node import STREAM, NodeFigures
 from benchmarks.stub_function import Figures
 from local import webjob
 from local.azurite import azurite
@@ -34,10 +38,19 @@ KEY = "a-key-that-the-stub-does-not-check"
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """A local ledger that runs: the addresses of its API and of its event stream."""
+    """A local ledger that runs: the addresses of its API and of its event stream, and its process id."""
 
     url: str
     stream_url: str
+    pid: int
+
+
+class Target(Protocol):
+    """What a relay posts to."""
+
+    @property
+    def url(self) -> str:
+        """Where the relay is to post."""
 
 
 class Stub:
@@ -71,6 +84,8 @@ class Node:
 
     def __init__(self, child: Child) -> None:
         self.url = child.announced["http"]
+        self.stream_url = self.url.replace("http", "ws", 1) + STREAM
+        self.pid = child.pid
 
     def figures(self) -> NodeFigures:
         """What it has done so far."""
@@ -91,16 +106,10 @@ class Relay:
         self.started = started
         self._child = child
 
-    def cpu_seconds(self) -> float:
-        """CPU time that all its threads have had, in user mode and in the kernel."""
-        # Fields 14 and 15 of /proc/PID/stat, proc(5); the second one, a name in brackets, may hold blanks.
-        fields = self._proc("stat").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def resident_mib(self) -> float:
-        """Resident memory (VmRSS), in MiB."""
-        line = next(line for line in self._proc("status").splitlines() if line.startswith("VmRSS:"))
-        return int(line.split()[1]) / 1024
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._child.pid
 
     def wait_until(self, is_so: Callable[[], bool], within: float = END_TIMEOUT_S) -> None:
         """Wait until something has come about. Raises ProcessError when the relay ends, or it does not in time."""
@@ -112,9 +121,6 @@ class Relay:
                 raise ProcessError(f"the relay did not get there in {within:.0f} s:\n{self._child.log_tail()}")
             time.sleep(LOOK_S)
 
-    def _proc(self, name: str) -> str:
-        return Path(f"/proc/{self._child.pid}/{name}").read_text(encoding="utf-8")
-
 
 class Bench:
     """The folder and the table storage that all measurements share, and how to start what each has for itself."""
@@ -124,12 +130,13 @@ class Bench:
         self._tables = tables
         self._job = webjob.lay_out(folder)
         self._starts = 0
+        self._naming = Lock()
 
     @contextmanager
     def ledger(self, *options: str) -> Iterator[Ledger]:
         """Run a new, empty local ledger."""
         with self._python("local.ledger", "--with-parent", *options) as child:
-            yield Ledger(child.announced["http"], child.announced["stream"])
+            yield Ledger(child.announced["http"], child.announced["stream"], child.pid)
 
     @contextmanager
     def stub(self, *options: str) -> Iterator[Stub]:
@@ -144,14 +151,14 @@ class Bench:
             yield Node(child)
 
     @contextmanager
-    def relay(self, ledger_url: str, stub: Stub, settings: dict[str, str] | None = None) -> Iterator[Relay]:
-        """Run the relay from the first block of a ledger on, with settings beside those that it cannot do without."""
+    def relay(self, ledger_url: str, target: Target, settings: dict[str, str] | None = None) -> Iterator[Relay]:
+        """Run the relay from the first block of a ledger on, with settings beside, or instead of, what it needs."""
         name = self._next("relay")
         own = {
             "LEDGER_NAME": name,
             "LEDGER_URLS": ledger_url,
             "LESSOR_PUBLIC_KEYS": LESSOR.public_key,
-            "FUNCTION_URL": stub.url,
+            "FUNCTION_URL": target.url,
             "FUNCTION_KEY": KEY,
             "TABLES_CONNECTION_STRING": self._tables,
             "RELAY_START_FROM": "beginning",
@@ -164,14 +171,32 @@ class Bench:
         finally:
             child.stop()
 
-    def bare_loop(self, ledger_url: str, events: int) -> float:
+    def bare_loop(self, ledger_url: str, events: int, *options: str) -> float:
         """Run the bare loop over a ledger of so many events; its events a second."""
-        argv = [sys.executable, "-m", "benchmarks.bare_loop", ledger_url]
-        done = subprocess.run(argv, cwd=ROOT, capture_output=True, check=True, timeout=END_TIMEOUT_S)
-        printed: dict[str, float] = json.loads(done.stdout)
-        if printed["events"] != events:
-            raise ProcessError(f"the bare loop read {printed['events']} events of {events}")
-        return printed["events_per_s"]
+        read = msgspec.json.decode(self._run("benchmarks.bare_loop", ledger_url, *options), type=Read)
+        if read.events != events:
+            raise ProcessError(f"the bare loop read {read.events} events of {events}")
+        return read.per_s
+
+    def flood(self, node: Node, blocks: int, messages: int, *options: str) -> Received:
+        """Run a listener on a node's stream while it announces so many blocks at once."""
+        with ThreadPoolExecutor(1) as running_listener:
+            listener = running_listener.submit(
+                self._run, "benchmarks.bare_stream", node.stream_url, str(messages), *options
+            )
+            while not node.figures().subscribers and not listener.done():
+                time.sleep(LOOK_S)
+            node.grow(blocks, 0.0)
+            return msgspec.json.decode(listener.result(), type=Received)
+
+    def _run(self, module: str, *arguments: str) -> bytes:
+        """Run a program of this package to its end; what it prints. Raises ProcessError."""
+        argv = [sys.executable, "-m", module, *arguments]
+        env = {**os.environ, "PYTHONPATH": str(ROOT / "webjob")}
+        done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, check=False, timeout=END_TIMEOUT_S)
+        if done.returncode:
+            raise ProcessError(f"{module} ended with {done.returncode}:\n{done.stderr.decode()[-2000:]}")
+        return done.stdout
 
     def _python(self, module: str, *arguments: str) -> Any:
         name = self._next(module.rpartition(".")[2].replace("_", "-"))
@@ -179,9 +204,10 @@ class Bench:
         return running(name, argv, log=self.folder / f"{name}.log", timeout=START_TIMEOUT_S)
 
     def _next(self, what: str) -> str:
-        """A name that no part had before."""
-        self._starts += 1
-        return f"{what}-{self._starts}"
+        """A name that no part had before; parts may be started side by side."""
+        with self._naming:
+            self._starts += 1
+            return f"{what}-{self._starts}"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ fold gives. What a value's goal is, and how it is told, stands in record_report.
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 
@@ -14,13 +15,16 @@ from benchmarks.bare_tables import Part
 from benchmarks.command import Say
 from benchmarks.history import LESSOR
 from benchmarks.leases import History, all_different, dealt, first_leases, hot_keys, in_turn
-from benchmarks.record_parts import Stack
+from benchmarks.profiling import profiling
+from benchmarks.record_parts import AZURITE, FUNCTION, Stack
 from benchmarks.table_calls import Call, InMemoryRecord, Rows
+from benchmarks.watching import cpu_seconds
 from functions.rating.tariff import read_tariff
 from functions.records.record import CARS
 
 LANES = (8, 1)
 CONCURRENCIES = (4, 8, 16, 32)
+SDK_CONCURRENCIES = (8, 16)
 SEEDING_BATCH = 500
 COLD, HOT, FIRST = "cold", "hot", "first"
 FIRST_SIZE = 100
@@ -55,11 +59,11 @@ class Scale(msgspec.Struct, frozen=True):
     `hot_events` are those of hot keys where more are affordable, and so needed: they take less time.
     """
 
-    repetitions: int
     large_repetitions: int
     events: dict[tuple[int, int], int]
     hot_events: dict[tuple[int, int], int]
     naive_events: int
+    sdk_events: int
     codec_calls: int
 
     def cells(self, history: str, turn: int) -> list[Cell]:
@@ -74,16 +78,15 @@ class Scale(msgspec.Struct, frozen=True):
 
 LARGE = 500
 QUICK = Scale(
-    repetitions=3,
-    large_repetitions=1,
-    events={(1, 8): 160, (1, 1): 80, (10, 8): 320, (10, 1): 160, (100, 8): 800, (100, 1): 400, (500, 1): 1000},
-    hot_events={(100, 8): 1600, (100, 1): 1600, (500, 1): 2000},
-    naive_events=60,
-    codec_calls=15,
+    large_repetitions=0,
+    events={(1, 8): 100, (1, 1): 50, (100, 8): 800, (100, 1): 400},
+    hot_events={(100, 8): 1600, (100, 1): 1600},
+    naive_events=40,
+    sdk_events=200,
+    codec_calls=10,
 )
 FULL = Scale(
-    repetitions=5,
-    large_repetitions=3,
+    large_repetitions=2,
     events={
         (1, 8): 400,
         (1, 1): 200,
@@ -96,6 +99,7 @@ FULL = Scale(
     },
     hot_events={(10, 8): 1600, (10, 1): 800, (100, 8): 4000, (100, 1): 4000, (500, 8): 4000, (500, 1): 4000},
     naive_events=200,
+    sdk_events=400,
     codec_calls=50,
 )
 
@@ -144,6 +148,7 @@ def warm_up(stack: Stack, histories: Histories) -> None:
 def history(stack: Stack, histories: Histories, name: str, scale: Scale, turn: int, say: Say) -> Values:
     """All ways of writing one history, in changing order, and their ratios."""
     cells = scale.cells(name, turn)
+    compared = [cell for cell in cells if (cell.size, cell.lanes) == (FIRST_SIZE, LANES[0])]
     steps: list[tuple[str, Callable[[], Values]]] = [("naively", partial(naively, stack, histories, name, scale))]
     steps += [
         (f"batches of {cell.size}, {cell.lanes} at a time", partial(through_function, stack, histories, cell))
@@ -154,6 +159,7 @@ def history(stack: Stack, histories: Histories, name: str, scale: Scale, turn: i
         for cell in cells
         if name == HOT or cell.key == _bare_key(cell)
     ]
+    steps += [("bare calls by the SDK", partial(by_sdk, stack, histories, cell, scale)) for cell in compared]
     values: Values = {}
     for told, step in reversed(steps) if turn % 2 else steps:
         say(f"{name}: {told}")
@@ -164,6 +170,8 @@ def history(stack: Stack, histories: Histories, name: str, scale: Scale, turn: i
             values[f"{cell.key}_{figure}"] = values[f"{bare}_{figure}"]
         values[f"{cell.key}_per_naive"] = values[f"{cell.key}_rate"] / values[f"{name}_naive_rate"]
         values[f"{cell.key}_per_bare"] = values[f"{cell.key}_rate"] / values[f"{cell.key}_bare_rate"]
+    for cell in compared:
+        values[f"{cell.key}_per_sdk"] = values[f"{cell.key}_rate"] / values[f"{cell.key}_sdk_rate"]
     return values
 
 
@@ -187,14 +195,34 @@ def through_function(stack: Stack, histories: Histories, cell: Cell) -> Values:
     }
 
 
+def profiled(scale: Scale) -> list[Cell]:
+    """What is profiled: batches of FIRST_SIZE, all different and hot, and batches of one."""
+    sizes = {(FIRST_SIZE, LANES[0]): (COLD, HOT), (1, LANES[0]): (COLD,)}
+    return [
+        cell
+        for (size, lanes), names in sizes.items()
+        for name in names
+        for cell in scale.cells(name, 0)
+        if (cell.size, cell.lanes) == (size, lanes)
+    ]
+
+
+def post_profiled(stack: Stack, histories: Histories, cell: Cell, samples: Path) -> None:
+    """Deliver the events of a cell while py-spy looks at the Function app."""
+    planned, lanes = histories.planned(cell), dealt(histories.of(cell).events, cell.lanes, cell.size)
+    stack.reset(planned.before)
+    with profiling(stack.pids[FUNCTION], samples):
+        stack.post(lanes)
+
+
 def naively(stack: Stack, histories: Histories, name: str, scale: Scale) -> Values:
     """The same for the naive way."""
     cell = Cell(name, 1, 1, scale.naive_events)
     planned = histories.planned(cell)
     stack.reset(planned.before)
-    _, store = stack.cpu_seconds()
+    store = cpu_seconds(stack.pids[AZURITE])
     took = stack.naively(histories.of(cell).events)
-    _, store_after = stack.cpu_seconds()
+    store_after = cpu_seconds(stack.pids[AZURITE])
     _compare(stack, planned.after, "the naive way")
     return {
         f"{name}_naive_rate": cell.events / took.seconds,
@@ -209,13 +237,11 @@ def barely(stack: Stack, histories: Histories, cell: Cell, turn: int) -> Values:
     stack.reset(planned.before)
     quarters = _quarters(planned.calls)
     order = [CONCURRENCIES[(place + turn) % len(CONCURRENCIES)] for place in range(len(quarters))]
-    _, store = stack.cpu_seconds()
+    store = cpu_seconds(stack.pids[AZURITE])
     reached = stack.barely([Part(most, quarter) for most, quarter in zip(order, quarters, strict=True)])
-    _, store_after = stack.cpu_seconds()
+    store_after = cpu_seconds(stack.pids[AZURITE])
     _compare(stack, planned.after, "the bare calls")
-    events = [
-        sum(len(call.writes) - 1 for batch in quarter for call in batch if call.table == CARS) for quarter in quarters
-    ]
+    events = [_events(quarter) for quarter in quarters]
     rates = [count / one.seconds for count, one in zip(events, reached, strict=True)]
     best = rates.index(max(rates))
     return {
@@ -223,6 +249,22 @@ def barely(stack: Stack, histories: Histories, cell: Cell, turn: int) -> Values:
         f"{cell.key}_bare_cpu": reached[best].cpu * 1000 / events[best],
         f"{cell.key}_bare_azurite_cpu": (store_after - store) * 1000 / cell.events,
         f"{cell.key}_bare_best": order[best],
+    }
+
+
+def by_sdk(stack: Stack, histories: Histories, cell: Cell, scale: Scale) -> Values:
+    """The same for the bare calls made with azure-data-tables, on the first events of a cell."""
+    few = msgspec.structs.replace(cell, events=min(cell.events, scale.sdk_events))
+    planned = histories.planned(few)
+    stack.reset(planned.before)
+    halves = [planned.calls[: len(planned.calls) // 2], planned.calls[len(planned.calls) // 2 :]]
+    reached = stack.by_sdk([Part(most, half) for most, half in zip(SDK_CONCURRENCIES, halves, strict=True)])
+    _compare(stack, planned.after, "the bare calls by the SDK")
+    rates = [_events(half) / one.seconds for half, one in zip(halves, reached, strict=True)]
+    best = rates.index(max(rates))
+    return {
+        f"{cell.key}_sdk_rate": rates[best],
+        f"{cell.key}_sdk_cpu": reached[best].cpu * 1000 / _events(halves[best]),
     }
 
 
@@ -238,6 +280,11 @@ def _quarters(calls: Sequence[list[Call]]) -> list[list[list[Call]]]:
     """The batches in as many runs of about equal length as there are numbers of calls to try."""
     bounds = [len(calls) * part // len(CONCURRENCIES) for part in range(len(CONCURRENCIES) + 1)]
     return [list(calls[start:end]) for start, end in pairwise(bounds)]
+
+
+def _events(batches: Sequence[Sequence[Call]]) -> int:
+    """How many events some batches of calls are of: a car's record is written with a mark for each."""
+    return sum(len(call.writes) - 1 for batch in batches for call in batch if call.table == CARS)
 
 
 def _compare(stack: Stack, expected: Rows, way: str) -> None:

@@ -5,6 +5,7 @@ their own too. CPU times are read from /proc. How much is measured, and what is 
 """
 
 import asyncio
+import datetime as dt
 import os
 import subprocess
 import sys
@@ -25,11 +26,17 @@ from benchmarks.history import LESSOR
 from benchmarks.leases import LEDGER, Event
 from benchmarks.naive_record import Took
 from benchmarks.table_calls import Rows
+from benchmarks.watching import Pids, all_cpu_seconds, used_since
 from functions.records.record import CARS, DRIVERS
-from local.azurite import azurite
+from local.azurite import running_azurite
 from local.processes import ROOT, ProcessError, running
 
 KEY = "key-of-the-benchmark"
+FUNCTION, AZURITE = "Function app", "Azurite"
+CHECKPOINTS = "Relay"
+"""The relay's table."""
+MARK = "transaction-"
+"""What the key of a car's row for one transaction begins with."""
 CONTENT_TYPE = "application/cloudevents-batch+json"
 TIMEOUT_S = 600.0
 DONE = frozenset({"applied", "duplicate"})
@@ -59,40 +66,52 @@ class Posted(msgspec.Struct, frozen=True):
 
 
 class Stack:
-    """An Azurite and a Function app on it; `tables` is the connection string."""
+    """An Azurite and a Function app on it.
 
-    def __init__(self, folder: Path, tables: str, url: str, function_pid: int, azurite_pid: int) -> None:
+    `tables` is the connection string, `url` where batches are posted, `pids` has the processes of both.
+    """
+
+    def __init__(self, folder: Path, tables: str, url: str, pids: Pids) -> None:
         self.tables = tables
+        self.url = url
+        self.pids = pids
         self._folder = folder
-        self._url = f"{url}/api/ledger-events"
-        self._function_pid = function_pid
-        self._azurite_pid = azurite_pid
 
     def reset(self, rows: Rows) -> None:
-        """Make the tables anew, with these rows."""
+        """Make the tables anew, with these rows; relays that ran before are forgotten."""
         with TableServiceClient.from_connection_string(self.tables) as service:
+            with suppress(ResourceNotFoundError):
+                service.delete_table(CHECKPOINTS)
             for table in (CARS, DRIVERS):
                 with suppress(ResourceNotFoundError):
                     service.delete_table(table)
                 service.create_table(table)
         asyncio.run(_seed(self.tables, rows))
 
+    def seed(self, rows: Rows) -> None:
+        """Put these rows beside those that are there."""
+        asyncio.run(_seed(self.tables, rows))
+
     def rows(self) -> Rows:
         """Every row of the tables, but for what is named by time."""
         return asyncio.run(_rows(self.tables))
 
+    def recorded(self) -> dict[str, float]:
+        """When each transaction came into the record, as Unix time in seconds, by its id."""
+        return asyncio.run(_recorded(self.tables))
+
+    def has_recorded(self, events: Sequence[Event]) -> bool:
+        """Whether these events are in the record."""
+        return asyncio.run(_has_recorded(self.tables, events))
+
     def post(self, lanes: Sequence[Sequence[Sequence[Event]]]) -> Posted:
         """Post the batches of each lane one after the other, the lanes side by side."""
         encoded = [[[event.encoded() for event in batch] for batch in lane] for lane in lanes]
-        function, store, began = *self.cpu_seconds(), time.monotonic()
-        again = asyncio.run(_post(self._url, encoded))
+        before, began = all_cpu_seconds(self.pids), time.monotonic()
+        again = asyncio.run(_post(self.url, encoded))
         seconds = time.monotonic() - began
-        function_after, store_after = self.cpu_seconds()
-        return Posted(seconds, function_after - function, store_after - store, again)
-
-    def cpu_seconds(self) -> tuple[float, float]:
-        """CPU time that the Function app and Azurite have had."""
-        return _cpu_seconds(self._function_pid), _cpu_seconds(self._azurite_pid)
+        used = used_since(before, self.pids)
+        return Posted(seconds, used[FUNCTION], used[AZURITE], again)
 
     def naively(self, events: Sequence[Event]) -> Took:
         """Apply events the naive way."""
@@ -103,6 +122,11 @@ class Stack:
         """Make bare calls, part by part."""
         argument = self._written("calls.json", parts)
         return msgspec.json.decode(self._python("benchmarks.bare_tables", argument), type=list[Reached])
+
+    def by_sdk(self, parts: Sequence[Part]) -> list[Reached]:
+        """Make the same calls with azure-data-tables."""
+        argument = self._written("calls.json", parts)
+        return msgspec.json.decode(self._python("benchmarks.sdk_tables", argument), type=list[Reached])
 
     def codec(self, calls: int) -> Milliseconds:
         """CPU milliseconds of both codecs."""
@@ -126,18 +150,21 @@ class Stack:
 def stack(folder: Path) -> Iterator[Stack]:
     """Run an Azurite, its data in memory, and a Function app on it."""
     folder.mkdir(parents=True, exist_ok=True)
-    before = _children("azurite")
-    with azurite(folder / "azurite.log") as tables:
-        (azurite_pid,) = _children("azurite") - before
+    with running_azurite(folder / "azurite.log") as storage:
         settings = {
             "LEDGER_NAME": LEDGER,
             "LESSOR_PUBLIC_KEYS": LESSOR.public_key,
-            "TABLES_CONNECTION_STRING": tables,
+            "TABLES_CONNECTION_STRING": storage.connection_string,
             "LOCAL_FUNCTIONS_KEY": KEY,
         }
         argv = [sys.executable, "-m", "local.functions_host", str(ROOT), "--with-parent"]
         with running("the Functions host", argv, log=folder / "functions.log", env=settings) as child:
-            yield Stack(folder, tables, child.announced["http"], child.pid, azurite_pid)
+            yield Stack(
+                folder,
+                storage.connection_string,
+                f"{child.announced['http']}/api/ledger-events",
+                {FUNCTION: child.pid, AZURITE: storage.child.pid},
+            )
 
 
 async def _seed(tables: str, rows: Rows) -> None:
@@ -148,6 +175,20 @@ async def _seed(tables: str, rows: Rows) -> None:
 async def _rows(tables: str) -> Rows:
     async with BareTables(tables, 1) as bare:
         return await bare.rows(CARS) | await bare.rows(DRIVERS)
+
+
+async def _recorded(tables: str) -> dict[str, float]:
+    async with BareTables(tables, 1) as bare:
+        return {
+            key.removeprefix(MARK): dt.datetime.fromisoformat(written).timestamp()
+            for (_, _, key), written in (await bare.times(CARS)).items()
+            if key.startswith(MARK)
+        }
+
+
+async def _has_recorded(tables: str, events: Sequence[Event]) -> bool:
+    async with BareTables(tables, 1) as bare:
+        return all([await bare.has(CARS, event.asset_id, MARK + event.body["id"]) for event in events])
 
 
 async def _post(url: str, lanes: Sequence[Sequence[Sequence[bytes]]]) -> int:
@@ -185,26 +226,3 @@ async def _post_batch(session: aiohttp.ClientSession, url: str, events: Sequence
         if result.outcome not in DONE | {"failed", "deferred"}:
             raise ProcessError(f"an event is {result.outcome}: {result.detail}")
     return [event for event, result in zip(events, results, strict=True) if result.outcome not in DONE]
-
-
-def _cpu_seconds(pid: int) -> float:
-    """CPU time that all threads of a process have had, in user mode and in the kernel."""
-    # Fields 14 and 15 of /proc/PID/stat, proc(5); the second one, a name in brackets, may hold blanks.
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _children(word: str) -> set[int]:
-    """Processes that this one has started, with the word in their command line."""
-    found = set()
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            parent = int((folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
-            command = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue  # it has ended
-        if parent == os.getpid() and word.encode() in command:
-            found.add(int(folder.name))
-    return found

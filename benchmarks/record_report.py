@@ -1,38 +1,25 @@
-"""Tells what was measured of the record, in Markdown: goals first, then a table a history, then how it was measured."""
+"""Tells what was measured of the Function app and its record, in Markdown: a table a history, and how."""
 
-import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
-import msgspec
-
 from benchmarks.codec import GET, SIZES
-from benchmarks.figures import Figure, Goal
+from benchmarks.figures import Figure, Goal, told_ratio
 from benchmarks.leases import HOT_CARS, HOT_DRIVERS
-from benchmarks.record_measurements import COLD, CONCURRENCIES, FIRST, HOT, LANES, LARGE, Cell, Scale
-from benchmarks.sections import goals, head, machine, row
+from benchmarks.record_measurements import COLD, CONCURRENCIES, FIRST, HOT, LANES, LARGE, Scale
+from benchmarks.sections import around, table
 
-PACKAGES = ("aiohttp", "azure-data-tables", "azure-functions-runtime", "msgspec", "PyNaCl", "uvicorn")
 NAMES = {COLD: "All different", HOT: "Hot keys", FIRST: "First leases"}
 GOAL_SIZE = 100
 PER_NAIVE = {COLD: Goal(6.0), HOT: Goal(15.0)}
 PER_BARE = Goal(0.80)
 CODEC_GOAL = Goal(2.0)
 
-
-class Run(msgspec.Struct, frozen=True):
-    """What a run measured: the values of each key in their repetitions, and the load before it began."""
-
-    scale: Scale
-    is_quick: bool
-    values: Mapping[str, Sequence[float]]
-    load: float
-    minutes: float
+Values = Mapping[str, Sequence[float]]
+"""The values of each key in their repetitions."""
 
 
 METHOD = """\
-## How it was measured
-
 - **Through the Function app**: the app as it is, on the local host (`local/functions_host`), in a process of its own,
   and Azurite in another, its data in memory. A client posts batches of signed transactions to `/api/ledger-events`, as
   many side by side as there are lanes, and keeps one connection for each lane. A car has one lane for all its events;
@@ -53,6 +40,8 @@ METHOD = """\
   beforehand; nothing is decided, verified or read from the answers but the ETag. A quarter of the batches each is made
   with {concurrencies} calls under way, and the best quarter counts. Partitions do not wait for each other, nor for the
   end of a batch. With all keys different the calls are the same for any size of batch: they are measured once.
+- **Bare calls by azure-data-tables** (`sdk_tables.py`): the same calls of the first {sdk} events by the SDK as it is
+  (asyncio), a half each with 8 and with 16 under way, the better half counts.
 - **Codec**: the CPU time of the client's process for one call, through `functions/records/wire.py` and through
   azure-data-tables (asyncio, with a transport that does not read the environment at every request), by turns. The
   transactions insert a driver's record and leases.
@@ -62,38 +51,35 @@ METHOD = """\
   changing order; batches of {large} in {large_times} of {repetitions} repetitions. Ratios are taken within the
   repetition.
 - CPU times are those of all threads of the process, in user mode and in the kernel, in milliseconds for one event.
-
-## What it does not show
-
-- Azurite is not Azure. It serves all requests from one core of the same machine; Azure Table Storage has some
-  milliseconds of latency for each call and far more throughput. Here the store's own CPU time bounds what can be
-  reached, and there the number of calls under way would.
-- Client, Function app and Azurite compete for {cores} cores: what the Function app uses is missing elsewhere. On Azure
-  it would have them to itself.
-- Loopback has no latency, and the local host is not the host of Azure Functions, which adds a process and gRPC.
-- There is one Function app and no crash, nothing comes twice, and nobody else writes to the tables.
 """
 
 
-def write_report(run: Run) -> str:
-    """The report on a run, in Markdown."""
-    tables = [line for history in NAMES for line in _history(run, history)]
-    return (
-        "\n".join(
-            [
-                *_head(run),
-                *goals(_goals(run)),
-                *tables,
-                *_codec(run),
-                *_method(run),
-                *machine(run.load, PACKAGES, "functions"),
-            ]
-        )
-        + "\n"
+def record_section(values: Values, scale: Scale) -> Iterator[str]:
+    """The lines of the section on the Function app and its record."""
+    yield "## The Function app, by size of batch and lanes"
+    yield ""
+    yield "Events applied in a second, and CPU milliseconds for one event; median (least to most)."
+    yield ""
+    for history in NAMES:
+        yield from _history(values, scale, history)
+    yield from _codec(values)
+
+
+def record_method(scale: Scale, repetitions: int) -> str:
+    """How the Function app was measured."""
+    return METHOD.format(
+        hot_cars=HOT_CARS,
+        hot_drivers=HOT_DRIVERS,
+        naive=scale.naive_events,
+        sdk=scale.sdk_events,
+        concurrencies=f"{', '.join(map(str, CONCURRENCIES[:-1]))} and {CONCURRENCIES[-1]}",
+        large=LARGE,
+        large_times=scale.large_repetitions,
+        repetitions=repetitions,
     )
 
 
-def goals_of(values: Mapping[str, Sequence[float]]) -> list[Figure]:
+def goals_of(values: Values) -> list[Figure]:
     """The figures that have a goal."""
     found = []
     for history, per_naive in PER_NAIVE.items():
@@ -101,90 +87,72 @@ def goals_of(values: Mapping[str, Sequence[float]]) -> list[Figure]:
             key, name = f"{history}_{GOAL_SIZE}_{lanes}", f"{NAMES[history]}, batches of {GOAL_SIZE}, {_lanes(lanes)}"
             found.append(Figure(f"{name}: Function app / naive way", "x", tuple(values[f"{key}_per_naive"]), per_naive))
             found.append(Figure(f"{name}: Function app / bare calls", "x", tuple(values[f"{key}_per_bare"]), PER_BARE))
+            if f"{key}_per_sdk" in values:
+                by_sdk = tuple(values[f"{key}_per_sdk"])
+                found.append(Figure(f"{name}: Function app / bare calls by azure-data-tables", "x", by_sdk, Goal(1.0)))
     for kind, name in _calls():
         found.append(Figure(f"CPU, {name}: SDK / own codec", "x", tuple(values[f"codec_{kind}_ratio"]), CODEC_GOAL))
     return found
 
 
-def _head(run: Run) -> Iterator[str]:
-    command = f"python -m benchmarks.record{' --quick' if run.is_quick else ''}"
-    return head("How fast the record is written", command, run.scale.repetitions, run.minutes)
-
-
-def _goals(run: Run) -> Iterator[list[str]]:
-    for figure in goals_of(run.values):
-        if figure.goal:
-            numbers = [f"{one:.2f}" for one in (figure.median, min(figure.values), max(figure.values))]
-            yield [figure.name, f"at least {figure.goal.bound:.2f} x", *numbers, f"**{figure.verdict}**"]
-
-
-def _history(run: Run, history: str) -> Iterator[str]:
-    values = run.values
-    yield f"## {NAMES[history]}"
+def _history(values: Values, scale: Scale, history: str) -> Iterator[str]:
+    yield f"### {NAMES[history]}"
     yield ""
-    yield "Events applied in a second, and CPU milliseconds for one event; median (least to most)."
-    yield ""
-    yield "| | events/s | CPU of the client | CPU of Azurite |"
-    yield "|---|---|---|---|"
-    key = f"{history}_naive"
-    cells = [_range(values[f"{key}_rate"], 0), _median(values[f"{key}_cpu"]), _median(values[f"{key}_azurite_cpu"])]
-    yield row(["the naive way", *cells])
-    bare = _cells(run, history) if history == HOT else _cells(run, history)[:1]
-    for cell in bare:
-        name = f"bare calls, batches of {cell.size}, {_lanes(cell.lanes)}" if history == HOT else "bare calls"
-        key = f"{cell.key}_bare"
-        cells = [_range(values[f"{key}_rate"], 0), _median(values[f"{key}_cpu"]), _median(values[f"{key}_azurite_cpu"])]
-        yield row([f"{name} (best with {statistics.median(values[f'{key}_best']):.0f} under way)", *cells])
-    yield ""
+    key, cells = f"{history}_naive", sorted(scale.cells(history, 0), key=lambda cell: (cell.size, -cell.lanes))
+    rows = [("the naive way", key)]
+    for cell in cells if history == HOT else cells[:1]:
+        batches = f", batches of {cell.size}, {_lanes(cell.lanes)}" if history == HOT else ""
+        best = f" (best with {statistics.median(values[f'{cell.key}_bare_best']):.0f} under way)"
+        rows.append((f"bare calls by signed HTTP{batches}{best}", f"{cell.key}_bare"))
+    compared = f"{history}_{GOAL_SIZE}_{LANES[0]}_sdk"
+    rows.append((f"bare calls by azure-data-tables, batches of {GOAL_SIZE}, {_lanes(LANES[0])}", compared))
+    yield from table(
+        ("", "events/s", "CPU of the client", "CPU of Azurite"),
+        (
+            [
+                name,
+                around(values[f"{key}_rate"], 0),
+                _median(values[f"{key}_cpu"]),
+                _median(values[f"{key}_azurite_cpu"]) if f"{key}_azurite_cpu" in values else "",
+            ]
+            for name, key in rows
+        ),
+    )
     columns = ("events/s", "/ naive way", "/ bare calls", "CPU of the Function app", "CPU of Azurite", "sent again")
-    yield row(["batch", "lanes", *columns])
-    yield "|---|---|---|---|---|---|---|---|"
-    for cell in _cells(run, history):
-        yield row(
+    yield from table(
+        ("batch", "lanes", *columns),
+        (
             [
                 str(cell.size),
                 str(cell.lanes),
-                _range(values[f"{cell.key}_rate"], 0),
-                _range(values[f"{cell.key}_per_naive"], 1),
-                _range(values[f"{cell.key}_per_bare"], 2),
+                around(values[f"{cell.key}_rate"], 0),
+                told_ratio(values[f"{cell.key}_per_naive"]),
+                told_ratio(values[f"{cell.key}_per_bare"]),
                 _median(values[f"{cell.key}_function_cpu"]),
                 _median(values[f"{cell.key}_azurite_cpu"]),
                 f"{statistics.median(values[f'{cell.key}_again']):.0%}",
             ]
-        )
-    yield ""
-
-
-def _codec(run: Run) -> Iterator[str]:
-    yield "## The codec"
-    yield ""
-    yield "CPU milliseconds of the client for one call; median (least to most)."
-    yield ""
-    yield "| call | own codec | azure-data-tables | SDK / own codec |"
-    yield "|---|---|---|---|"
-    for kind, name in _calls():
-        key = f"codec_{kind}"
-        cells = [_range(run.values[key], 2), _range(run.values[f"{key}_sdk"], 2), _range(run.values[f"{key}_ratio"], 1)]
-        yield row([name, *cells])
-    yield ""
-
-
-def _method(run: Run) -> Iterator[str]:
-    yield METHOD.format(
-        hot_cars=HOT_CARS,
-        hot_drivers=HOT_DRIVERS,
-        naive=run.scale.naive_events,
-        concurrencies=f"{', '.join(map(str, CONCURRENCIES[:-1]))} and {CONCURRENCIES[-1]}",
-        large=LARGE,
-        large_times=run.scale.large_repetitions,
-        repetitions=run.scale.repetitions,
-        cores=os.cpu_count(),
+            for cell in cells
+        ),
     )
 
 
-def _cells(run: Run, history: str) -> list[Cell]:
-    """What was measured of a history, in any repetition: the first one has everything."""
-    return sorted(run.scale.cells(history, 0), key=lambda cell: (cell.size, -cell.lanes))
+def _codec(values: Values) -> Iterator[str]:
+    yield "### The codec"
+    yield ""
+    yield "CPU milliseconds of the client for one call."
+    yield ""
+    yield from table(
+        ("call", "own codec", "azure-data-tables", "SDK / own codec"),
+        (
+            [
+                name,
+                *(around(values[f"codec_{kind}{end}"], 2) for end in ("", "_sdk")),
+                told_ratio(values[f"codec_{kind}_ratio"]),
+            ]
+            for kind, name in _calls()
+        ),
+    )
 
 
 def _calls() -> Iterator[tuple[str, str]]:
@@ -200,8 +168,3 @@ def _lanes(lanes: int) -> str:
 
 def _median(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.2f}"
-
-
-def _range(values: Sequence[float], decimals: int) -> str:
-    median, least, most = (f"{one:,.{decimals}f}" for one in (statistics.median(values), min(values), max(values)))
-    return f"{median} ({least} to {most})"

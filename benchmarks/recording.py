@@ -8,12 +8,13 @@ must not check the evidence. Who serves them, and how, is not known here.
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import requests
+
+from benchmarks.history import Json, asset_of
 
 ID = re.compile(rb'"([0-9a-f]{8})([0-9a-f]{56})"')
 """An id in JSON: 64 hexadecimal digits. A round changes the first 8, its head; the other 56, its tail, stay."""
@@ -22,8 +23,6 @@ STEP = 0x9E37_79B1
 """What a round adds to a head. It is odd, so that no two rounds in 2**32 are alike."""
 STEP_INVERSE = pow(STEP, -1, 2**32)
 TIMEOUT_S = 60.0
-
-Json = dict[str, Any]
 
 
 class Template(msgspec.Struct, frozen=True):
@@ -45,8 +44,8 @@ class Template(msgspec.Struct, frozen=True):
 class Recording:
     """Recorded transactions as an endless row of blocks, numbered from 0, of `events` transactions each.
 
-    `transactions` stand in an order in which each comes after those it spends. Raises ValueError when they are fewer
-    than fill a block; those that fill no block at the end are left out.
+    `transactions` stand in the order of their commits: each comes after those it spends. Raises ValueError when they
+    are fewer than fill a block; those that fill no block at the end are left out.
     """
 
     def __init__(self, transactions: Sequence[Json], events: int) -> None:
@@ -115,44 +114,28 @@ def derived(recorded_id: str, number: int) -> str:
     return f"{(int(recorded_id[:HEAD], 16) + number * STEP) % 2**32:08x}{recorded_id[HEAD:]}"
 
 
-def asset_of(transaction: Json) -> str:
-    """Id of the asset that a transaction makes or moves."""
-    found: str = transaction["id"] if transaction["operation"] == "CREATE" else transaction["asset"]["id"]
-    return found
+def record(url: str, path: Path, order: Sequence[str]) -> None:
+    """Write the transactions that the ledger at `url` has in its blocks to a file, one JSON line each, in this order.
 
-
-def in_commit_order(block: Sequence[Json]) -> Iterator[Json]:
-    """The transactions of a block, each after those it spends."""
-    waiting = {one["id"]: one for one in block}
-    while waiting:
-        ready = [one for one in waiting.values() if not any(spent in waiting for spent in _spends(one))]
-        yield from ready
-        for one in ready:
-            del waiting[one["id"]]
-
-
-def record(url: str, path: Path) -> int:
-    """Write the blocks of the ledger at `url` to a file, one JSON line each; how many transactions they hold."""
-    height, transactions = 1, 0
-    with requests.Session() as session, path.open("w", encoding="utf-8") as lines:
+    `order` are their ids. Raises ValueError when the ledger does not have exactly these.
+    """
+    with requests.Session() as session:
+        found: dict[str, Json] = {}
+        height = 1
         while (answer := session.get(f"{url}/api/v1/blocks/{height}", timeout=TIMEOUT_S)).status_code != 404:
             answer.raise_for_status()
-            block = answer.json()
-            lines.write(json.dumps(block) + "\n")
-            transactions += len(block["transactions"])
+            found |= {one["id"]: one for one in answer.json()["transactions"]}
             height += 1
-    return transactions
+    if found.keys() != set(order):
+        raise ValueError(f"the ledger has {len(found)} transactions, and not the {len(order)} that were committed")
+    with path.open("w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(found[one]) + "\n" for one in order)
 
 
 def read_recording(path: Path, events: int) -> Recording:
     """The recording in a file, in blocks of `events` transactions. Raises ValueError where it is too short."""
     with path.open(encoding="utf-8") as lines:
-        blocks = (json.loads(line)["transactions"] for line in lines)
-        return Recording([one for block in blocks for one in in_commit_order(block)], events)
-
-
-def _spends(transaction: Json) -> list[str]:
-    return [one["fulfills"]["transaction_id"] for one in transaction["inputs"] if one["fulfills"]]
+        return Recording([json.loads(line) for line in lines], events)
 
 
 def _turn(heads: Sequence[int], transaction_id: str) -> int | None:

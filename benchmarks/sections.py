@@ -1,10 +1,11 @@
-"""The sections that every report has: its head, the goals, and the machine it was made on. And a table's row."""
+"""What reports share: the section on the machine they were made on, and a table's rows."""
 
 import datetime as dt
 import importlib.metadata
 import os
 import platform
 import shutil
+import statistics
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,42 +15,50 @@ from local.processes import ROOT
 UNKNOWN = "unknown"
 
 
-def head(title: str, command: str, repetitions: int, minutes: float) -> Iterator[str]:
-    """The lines of the first section. `command` is what the report was made by, with its options."""
-    kind = "A quick run, which is no basis for claims" if "--quick" in command else "A full run"
-    yield f"# {title}"
-    yield ""
-    yield f"{kind}, written by `{command}`."
-    yield f"{repetitions} repetitions, interleaved; {minutes:.0f} minutes."
-    yield ""
-
-
-def goals(rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """The lines of the section on the goals: what, goal, median, least, most and verdict of each."""
-    yield "## Goals"
-    yield ""
-    yield "A goal is reached when every repetition reached it, and missed when every one missed it. Where some did and"
-    yield "some did not, the noise hides the answer: too noisy."
-    yield ""
-    yield "| what | goal | median | least | most | |"
-    yield "|---|---|---|---|---|---|"
-    yield from map(row, rows)
-    yield ""
-
-
 def machine(load: float, packages: Sequence[str], folder: str) -> Iterator[str]:
     """The lines of the report's last section. `folder` is what was measured: whether it was changed is told."""
     yield "## The machine"
     yield ""
-    yield f"- {os.cpu_count()} cores, {_processor()}; {platform.system()}"
+    yield f"- {processor()}"
     yield f"- load average before the run: {load:.2f}"
-    yield f"- Python {platform.python_version()}; " + ", ".join(f"{one} {_version(one)}" for one in packages)
-    yield f"- commit {_commit(folder)}, {dt.datetime.now(dt.UTC):%Y-%m-%d}"
+    yield f"- {versions(packages)}"
+    yield f"- commit {commit(folder)}, {dt.datetime.now(dt.UTC):%Y-%m-%d}"
+
+
+def commit(*folders: str) -> str:
+    """The commit that is checked out, and which of the folders were changed since."""
+    found = _git("rev-parse", "--short", "HEAD")
+    changed = [f"{one}/" for one in folders if found != UNKNOWN and _git("status", "--porcelain", one)]
+    return f"{found} with changes to {' and '.join(changed)}" if changed else found
+
+
+def versions(packages: Sequence[str]) -> str:
+    """Python, and these packages, with their versions."""
+    return f"Python {platform.python_version()}; " + ", ".join(f"{one} {_version(one)}" for one in packages)
+
+
+def processor() -> str:
+    """Cores, processor and system of the machine."""
+    return f"{os.cpu_count()} cores, {_processor()}; {platform.system()}"
 
 
 def row(cells: Sequence[str]) -> str:
     """A row of a table."""
     return f"| {' | '.join(cells)} |"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table, and an empty one."""
+    yield row(columns)
+    yield "|---" * len(columns) + "|"
+    yield from map(row, rows)
+    yield ""
+
+
+def around(values: Sequence[float], decimals: int) -> str:
+    """The median, with least and most."""
+    median, least, most = (f"{one:,.{decimals}f}" for one in (statistics.median(values), min(values), max(values)))
+    return f"{median} ({least} to {most})"
 
 
 def _processor() -> str:
@@ -64,12 +73,6 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "?"
-
-
-def _commit(folder: str) -> str:
-    commit = _git("rev-parse", "--short", "HEAD")
-    is_changed = commit != UNKNOWN and _git("status", "--porcelain", folder)
-    return f"{commit} with changes to {folder}/" if is_changed else commit
 
 
 def _git(*arguments: str) -> str:

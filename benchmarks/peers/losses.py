@@ -2,28 +2,29 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from benchmarks.history import LESSOR
+from benchmarks.history import LESSOR, Shape
+from benchmarks.parts import Bench
 from benchmarks.peers.accidents import NONE, Accident, Place
-from benchmarks.peers.counting import Losses, count
-from benchmarks.peers.stand import Stand, running_ledger, running_stand
-from benchmarks.peers.story import Story, paced
-from benchmarks.peers.ways import Forwarder, Way
+from benchmarks.peers.counting import MARK, Losses, count
+from benchmarks.peers.stand import Stand, blocks_of, running_stand
+from benchmarks.peers.ways import Forwarder, Way, forwarding
 from local.audit import fold, read_blocks
 from local.processes import ProcessError
-from local.writer import Writer
 
-BEGINS_S = 4.0
-"""When the accident begins, after the first move of a car."""
+REGISTERING_S, BLOCK_S = 0.2, 1.0
+"""Seconds between blocks while cars are registered, and while they move."""
+BEGINS_S = 4.2
+"""When the accident begins, after the first block of moves: while the events of the fifth are under way."""
 STILL_S, WITHIN_S = 35.0, 75.0
 """After the history: so long nothing may change until the record is counted, and so long it is waited at most.
 
-The relay may wait 30 s between two attempts."""
+It is more than the longest wait between two attempts, which is the relay's, of up to 30 s (CAP_S in relay/backoff.py).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,42 +45,40 @@ def nothing() -> None:
 
 def lose(
     folder: Path,
+    bench: Bench,
+    recording: Path,
+    shape: Shape,
     way: Way,
     accident: Accident,
-    story: Story,
     timing: Timing = USUAL,
     at_end_of_history: Callable[[], None] = nothing,
 ) -> Losses:
-    """What one way loses in one accident; `at_end_of_history` is called when all is committed and hardly anything runs.
+    """What one way loses of a recorded history of this shape in one accident.
 
-    Raises ProcessError, also when it loses something though nothing happens.
+    `at_end_of_history` is called when the last block has come and hardly anything runs. Raises ProcessError, also when
+    something is lost though nothing happens, or before it does; ValueError where the history does not fill its blocks.
     """
+    registering, moving = blocks_of(shape)
     folder.mkdir(parents=True)
-    with running_ledger(folder) as ledger, running_stand(folder, ledger, accident.place) as stand:
-        forwarder = Forwarder(way, stand)
-        try:
-            forwarder.await_stream()
-            writer = Writer(ledger.url)
-            writer.commit(story.registered)
-            stand.settle(len(story.registered), timing.still_s, timing.within_s)
-            with ThreadPoolExecutor(1) as committing:
-                committed = committing.submit(writer.commit, paced(story.moved, story.rate))
-                time.sleep(timing.begins_s)
-                play(accident, stand, forwarder)
-                committed.result()
-            ended = time.time()
+    with running_stand(folder, bench, recording, accident.place) as stand:
+        with forwarding(way, stand.route, folder) as forwarder:
+            forwarder.await_stream(stand.is_followed)
+            stand.grow(registering, REGISTERING_S)
+            registered = stand.settle(shape.cars, timing.still_s, timing.within_s)
+            if registered < shape.cars:
+                raise _incomplete(way, forwarder, shape.cars - registered, shape.cars)
+            stand.grow(moving, BLOCK_S)
+            time.sleep(timing.begins_s)
+            play(accident, stand, forwarder)
+            ended = stand.await_last_block()
             at_end_of_history()
-            stand.settle(story.transactions, timing.still_s, timing.within_s)
-        finally:
-            forwarder.stop()
-        losses = count(fold(read_blocks(ledger.url), {LESSOR.public_key}), stand.rows("Cars"), stand.rows("Drivers"))
-        late_s = max([ended, *stand.recorded().values()]) - ended
+            stand.settle(shape.transactions, timing.still_s, timing.within_s)
+        cars = stand.rows("Cars")
+        losses = count(fold(read_blocks(stand.node.url), {LESSOR.public_key}), cars, stand.rows("Drivers"))
     if accident is NONE and not losses.is_complete:
-        raise ProcessError(
-            f"{way.name} does not deliver a quiet history completely: {losses.missing} of {losses.transactions} "
-            f"transactions are missing; its log ends:\n{forwarder.child.log_tail()}"
-        )
-    return msgspec.structs.replace(losses, late_s=late_s)
+        raise _incomplete(way, forwarder, losses.missing, losses.transactions)
+    last = max(row["Timestamp"].timestamp() for row in cars if row["RowKey"].startswith(MARK))
+    return msgspec.structs.replace(losses, late_s=max(0.0, last - ended))
 
 
 def play(accident: Accident, stand: Stand, forwarder: Forwarder) -> None:
@@ -96,3 +95,10 @@ def play(accident: Accident, stand: Stand, forwarder: Forwarder) -> None:
         stand.link.switch(accident.fault)
         time.sleep(accident.lasts)
         stand.link.clear()
+
+
+def _incomplete(way: Way, forwarder: Forwarder, missing: int, transactions: int) -> ProcessError:
+    return ProcessError(
+        f"{way.name} does not deliver a quiet history completely: {missing} of {transactions} transactions are "
+        f"missing; its log ends:\n{forwarder.child.log_tail()}"
+    )

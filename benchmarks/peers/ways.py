@@ -4,13 +4,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.command import Say
 from benchmarks.history import LESSOR
-from benchmarks.peers.stand import LEDGER_NAME, Route, Stand
+from benchmarks.leases import LEDGER
 from local import webjob
 from local.processes import ROOT, Child, ProcessError, start
 
@@ -21,6 +22,22 @@ INSTALL_S = 300.0
 CONNECT_S = 60.0
 UPGRADE_S = 1.0
 """From a connection to the stream until events are certain to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """All that a forwarder is told: where to read, where to post, and where the relay keeps its checkpoint.
+
+    `start_from` is the relay's RELAY_START_FROM: the others begin with what they hear next, whatever it says.
+    """
+
+    node_url: str
+    stream_url: str
+    function_url: str
+    key: str = field(repr=False)
+    tables: str = field(repr=False)
+    start_from: str = "tip"
+
 
 Start = Callable[[Route, Path], Child]
 
@@ -63,13 +80,14 @@ def _start_node_red(route: Route, folder: Path) -> Child:
 
 def _start_relay(route: Route, folder: Path) -> Child:
     settings = {
-        "LEDGER_NAME": LEDGER_NAME,
+        "LEDGER_NAME": LEDGER,
         "LEDGER_URLS": route.node_url,
         "LEDGER_STREAM_URL": route.stream_url,
         "LESSOR_PUBLIC_KEYS": LESSOR.public_key,
         "FUNCTION_URL": route.function_url,
         "FUNCTION_KEY": route.key,
         "TABLES_CONNECTION_STRING": route.tables,
+        "RELAY_START_FROM": route.start_from,
         "RELAY_LOG_FORMAT": "json",
     }
     return webjob.start_relay(webjob.lay_out(folder), settings, folder / "forwarder.log")
@@ -81,7 +99,7 @@ def _environment(route: Route) -> dict[str, str]:
         "STREAM_URL": route.stream_url,
         "FUNCTION_URL": route.function_url,
         "FUNCTION_KEY": route.key,
-        "LEDGER_NAME": LEDGER_NAME,
+        "LEDGER_NAME": LEDGER,
     }
 
 
@@ -95,17 +113,18 @@ WAYS = (ARTICLE, STRAIGHTFORWARD, FLOW, RELAY)
 
 
 class Forwarder:
-    """One way at work on a stand; it may be killed, and started again."""
+    """One way at work on a route; it may be killed, and started again. Its log and what it needs are in `folder`."""
 
-    def __init__(self, way: Way, stand: Stand) -> None:
+    def __init__(self, way: Way, route: Route, folder: Path) -> None:
         self.started = time.time()
         self._way = way
-        self._stand = stand
-        self.child = way.start(stand.route, stand.folder)
+        self._route = route
+        self._folder = folder
+        self.child = way.start(route, folder)
 
-    def await_stream(self) -> None:
+    def await_stream(self, is_followed: Callable[[], bool]) -> None:
         """Wait until it follows the stream. Raises ProcessError."""
-        self.child.wait_until(lambda _: self._stand.is_followed(), CONNECT_S)
+        self.child.wait_until(lambda _: is_followed(), CONNECT_S)
         time.sleep(UPGRADE_S)
 
     def kill(self) -> None:
@@ -114,11 +133,22 @@ class Forwarder:
 
     def start_again(self) -> None:
         """Start it where it was."""
-        self.child = self._way.start(self._stand.route, self._stand.folder)
+        self.child = self._way.start(self._route, self._folder)
 
     def stop(self) -> None:
         """Stop it politely, and kill it when it does not."""
         self.child.stop()
+
+
+@contextmanager
+def forwarding(way: Way, route: Route, folder: Path) -> Iterator[Forwarder]:
+    """Have a way at work for the length of a with block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    forwarder = Forwarder(way, route, folder)
+    try:
+        yield forwarder
+    finally:
+        forwarder.stop()
 
 
 def install_node_red(say: Say) -> None:

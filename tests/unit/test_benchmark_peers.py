@@ -1,27 +1,33 @@
-"""The comparison with the usual ways: the history, the event, the counting of losses, the statistics, the report."""
+"""The comparison with the usual ways: the event, the counting of losses, how all are counted side by side."""
 
 import json
+import threading
+import time
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from benchmarks.peers.accidents import ALL, FEW, NONE
+from benchmarks.history import Shape, signed_story
+from benchmarks.parts import Bench
+from benchmarks.peers import measurements
+from benchmarks.peers.accidents import ALL, KILLED, NONE, SILENT, Accident, Place
 from benchmarks.peers.counting import Losses, count
 from benchmarks.peers.event import Settings, batch_of
-from benchmarks.peers.measurements import FULL, QUICK, Found
-from benchmarks.peers.quiet import Quiet
-from benchmarks.peers.report import lateness, ratio, span, spreads, with_span, write_report
-from benchmarks.peers.stand import has_connection
-from benchmarks.peers.story import REST_S, plan, signed_story
-from benchmarks.peers.ways import NODE_RED, WAYS, lines_of
+from benchmarks.peers.losses import BLOCK_S, USUAL
+from benchmarks.peers.measurements import FULL, QUICK, STANDS, Scale, count_losses
+from benchmarks.peers.stand import RATE, blocks_of
+from benchmarks.peers.ways import ARTICLE, NODE_RED, STRAIGHTFORWARD, WAYS, Way, lines_of
 from functions.api.ledger_events import read_batch
 from local.audit import CarFacts, Facts
+from local.processes import ProcessError
+from relay import backoff
 
 KEY = "a-key"
 SETTINGS = Settings("http://node", "ws://node", "http://function", KEY, "peers")
-COMPLETE = Losses(transactions=600, missing=0, leases=350, leases_missing=0, leases_open=0, cars=200, cars_wrong=0)
-LOST = Losses(transactions=600, missing=228, leases=350, leases_missing=120, leases_open=5, cars=200, cars_wrong=109)
 
 
 def facts() -> Facts:
@@ -69,41 +75,11 @@ def test_all_is_missing_from_an_empty_record() -> None:
     assert count(facts(), [], []) == Losses(4, 4, 2, 2, 0, 2, 2)
 
 
-# ---- the history
-
-
-def test_a_car_rests_between_its_moves_and_goes_from_the_one_who_has_it() -> None:
-    rate, owners, moved_at = 5, [-1] * 20, [-REST_S * 5] * 20
-    for place, move in enumerate(plan(20, 200, rate, seed=3)):
-        assert place - moved_at[move.car] >= REST_S * rate
-        assert owners[move.car] == move.owner != move.recipient
-        owners[move.car], moved_at[move.car] = move.recipient, place
-
-
-def test_a_seed_decides_the_history() -> None:
-    assert plan(20, 50, 5, seed=1) == plan(20, 50, 5, seed=1) != plan(20, 50, 5, seed=2)
-
-
-def test_too_few_cars_for_their_rests_are_refused() -> None:
-    with pytest.raises(ValueError, match="more than 10 cars, not 10"):
-        plan(10, 50, 5, seed=1)
-
-
-def test_each_transfer_spends_what_the_car_s_last_transaction_made() -> None:
-    story = signed_story(cars=5, moves=12, rate=2, seed=1)
-    assert story.transactions == 17
-    last = {one["id"]: one["id"] for one in story.registered}
-    for move in story.moved:
-        asset = move["asset"]["id"]
-        assert move["inputs"][0]["fulfills"] == {"transaction_id": last[asset], "output_index": 0}
-        last[asset] = move["id"]
-
-
 # ---- the peers
 
 
 def test_a_batch_is_one_that_the_function_takes() -> None:
-    story = signed_story(cars=3, moves=2, rate=1, seed=1)
+    story = signed_story(Shape(cars=3, transfers=2, drivers=5, apart=1), seed=1)
     for transaction, car in ((story.registered[0], story.registered[0]["id"]), (story.moved[0], None)):
         content_type = SETTINGS.headers["content-type"]
         (event,) = read_batch(content_type, batch_of(transaction, 812, SETTINGS.ledger))
@@ -138,78 +114,132 @@ def test_node_red_is_pinned_to_one_version_and_to_no_place() -> None:
     assert all("integrity" in one and "resolved" not in one for name, one in lock.items() if name)
 
 
-def test_a_client_is_told_by_its_established_connection_to_a_port() -> None:
-    head = "  sl  local_address rem_address   st\n"
-    established = "   0: 0100007F:A1B2 0100007F:4E20 01\n"
-    assert has_connection(head + established, 20_000)
-    assert not has_connection(head + established, 20_001)
-    assert not has_connection(head + established.replace(" 01", " 02"), 20_000)
-    assert not has_connection(head + "   0: 0100007F:4E20 0100007F:A1B2 01\n", 20_000)
-
-
 def test_lines_that_are_empty_or_comments_do_not_count() -> None:
     assert lines_of("import a\n\n# why\n    # indented\nb = 1  # what\n// script\n") == 2
     assert all(way.lines > 0 for way in WAYS)
 
 
-# ---- statistics
+# ---- all of them
 
 
-def test_a_span_is_one_number_where_all_are_the_same() -> None:
-    assert (span([7, 3, 5]), span([4, 4])) == ("3-7", "4")
+class Run:
+    """Stands in for what takes long: losses that name the history, with a note of how many run at the same time."""
+
+    def __init__(self) -> None:
+        self.at_once, self.most, self.stands, self.most_stands = 0, 0, 0, 0
+        self.folders: Counter[Path] = Counter()
+        self.starts: list[float] = []
+        self.failing = ""
+        self._lock = threading.Lock()
+
+    def recorded(self, folder: Path, *_: Any) -> Path:
+        """A recording's path, which ends with the number of its history."""
+        return folder
+
+    def lose(
+        self, folder: Path, _: Any, recording: Path, __: Shape, way: Way, accident: Accident, *more: Any
+    ) -> Losses:
+        """Run for a moment, then wait for the end for another one."""
+        if way.name == self.failing:
+            raise ProcessError("no luck")
+        self.folders[folder] += 1
+        self.starts.append(time.monotonic())
+        self._count(1, 1)
+        time.sleep(0.01)
+        self._count(-1, 0)
+        more[-1]()
+        time.sleep(0.02)
+        self._count(0, -1)
+        missing = 100 * int(recording.name[-1]) + 10 * ALL.index(accident) + WAYS.index(way)
+        return Losses(600, missing, 0, 0, 0, 0, 0)
+
+    def _count(self, running: int, stands: int) -> None:
+        with self._lock:
+            self.at_once, self.stands = self.at_once + running, self.stands + stands
+            self.most, self.most_stands = max(self.most, self.at_once), max(self.most_stands, self.stands)
 
 
-def test_a_ratio_is_that_of_the_median_repetition() -> None:
-    assert ratio([1.0, 2.0, 3.0], [2.0, 8.0, 9.0]) == "0.33"
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """What `count_losses` calls, without its processes."""
+    run = Run()
+    monkeypatch.setattr(measurements, "recorded", run.recorded)
+    monkeypatch.setattr(measurements, "lose", run.lose)
+    monkeypatch.setattr(measurements, "install_node_red", lambda _: None)
+    return run
 
 
-def test_a_ratio_is_too_noisy_where_the_repetitions_do_not_agree_which_is_smaller() -> None:
-    assert ratio([1.0, 3.0, 1.0], [2.0, 2.0, 2.0]) == "too noisy"
+def counted(folder: Path, scale: Scale, apart_s: float = 0.0) -> dict[tuple[str, str], list[Losses]]:
+    """What is counted at this scale, but for the time between two starts."""
+    sooner = msgspec.structs.replace(scale, apart_s=apart_s)
+    return count_losses(Bench(folder, tables=""), folder, sooner, lambda _: None)
 
 
-def test_a_figure_is_its_median_with_least_and_most() -> None:
-    assert with_span([3.0, 1.0, 2.0]) == "2.0 (1.0-3.0)"
+def test_each_way_has_each_accident_in_each_history_and_the_losses_are_in_the_order_of_the_histories(
+    run: Run, tmp_path: Path
+) -> None:
+    found = counted(tmp_path, FULL)
+    assert {key: [one.missing for one in runs] for key, runs in found.items()} == {
+        (accident.name, way.name): [100 * seed + 10 * number + place for seed in (1, 2, 3)]
+        for number, accident in enumerate(ALL)
+        for place, way in enumerate(WAYS)
+    }
+    assert set(run.folders.values()) == {1}
 
 
-def test_lateness_is_told_where_every_run_ended_with_a_complete_record() -> None:
-    late = [msgspec.structs.replace(COMPLETE, late_s=seconds) for seconds in (4.04, 0.2)]
-    assert lateness(late) == "0.2-4.0"
-    assert lateness([*late, LOST]) == "-"
+def test_so_many_histories_run_at_the_same_time_and_those_that_wait_for_the_end_do_not_count(
+    run: Run, tmp_path: Path
+) -> None:
+    counted(tmp_path, FULL)
+    assert run.most == FULL.side_by_side < run.most_stands <= STANDS
 
 
-def test_spreads_are_parts_of_the_medians() -> None:
-    runs = [Quiet(10, 20, 30, 1, 50), Quiet(12, 20, 30, 1, 50)]
-    assert spreads({(10, "article"): runs})[-1] == pytest.approx(2 / 11)
+def test_a_way_that_fails_ends_the_counting(run: Run, tmp_path: Path) -> None:
+    run.failing = ARTICLE.name
+    with pytest.raises(ProcessError, match="no luck"):
+        counted(tmp_path, FULL, apart_s=0.05)
+    assert run.folders.total() < FULL.side_by_side
 
 
-# ---- the report
+def test_histories_start_some_time_apart(run: Run, tmp_path: Path) -> None:
+    counted(tmp_path, Scale(seeds=1, accidents=(NONE,)), apart_s=0.05)
+    starts = sorted(run.starts)
+    assert len(starts) == len(WAYS)
+    assert all(later - sooner > 0.04 for sooner, later in pairwise(starts))
 
 
-def found() -> Found:
-    """A quick run in which the relay lost nothing, and the others did, but where nothing happened."""
-    names = [way.name for way in WAYS]
-    return Found(
-        QUICK,
-        {(one.name, name): [COMPLETE if one is NONE or name == "Leasehook" else LOST] for one in FEW for name in names},
-        {(10, name): [Quiet(20.0, 30.0, 40.0, 2.0, 50.0)] for name in names},
-        {name: [3.2 if name == "Leasehook" else None] for name in names},
-    )
-
-
-def test_the_report_tells_losses_ratios_and_who_never_catches_up() -> None:
-    told = write_report(found(), " --quick", "4.1.8", 0.5, 3.0)
-    assert "| the forwarder is killed, and started again after 5 s | 228 | 228 | 228 | 0 |" in told
-    assert "| cars with the wrong driver, of 200 | article | straightforward | Node-RED | Leasehook |" in told
-    assert "| leases missing or wrongly open, of 350 |" in told
-    assert "| 125 | 125 | 125 | 0 |" in told
-    assert "| Node-RED | 10 | 1.00 | 1.00 | 1.00 | 1.00 |" in told
-    assert "| article | never | never | never |" in told
-    assert "| Leasehook | 3.2 | 3.2 | 3.2 |" in told
-    assert "no basis for claims" in told
-    assert "Node-RED* 4.1.8" in told
+def test_node_red_is_installed_only_where_it_is_counted(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed: list[Any] = []
+    monkeypatch.setattr(measurements, "install_node_red", installed.append)
+    counted(tmp_path, Scale(seeds=1, accidents=(NONE,), ways=(ARTICLE, STRAIGHTFORWARD)))
+    assert not installed
+    counted(tmp_path, Scale(seeds=1, accidents=(NONE,)))
+    assert len(installed) == 1
 
 
 def test_a_full_run_has_every_accident_and_a_quick_one_some() -> None:
     assert FULL.accidents == ALL
-    assert set(QUICK.accidents) < set(ALL)
+    assert QUICK.accidents == (KILLED, SILENT)
     assert len({one.name for one in ALL}) == len(ALL)
+
+
+@pytest.mark.parametrize("scale", [FULL, QUICK], ids=["full", "quick"])
+def test_an_accident_happens_between_two_blocks_and_is_over_before_the_last_one(scale: Scale) -> None:
+    _, moving = blocks_of(scale.shape)
+    for accident in scale.accidents:
+        assert accident.lasts + scale.timing.begins_s < (moving - 1) * BLOCK_S or accident.place is Place.FUNCTION
+    assert 0 < scale.timing.begins_s % BLOCK_S < BLOCK_S
+
+
+def test_nobody_waits_longer_for_another_attempt_than_for_the_end() -> None:
+    assert FULL.timing is USUAL
+    assert USUAL.still_s > backoff.CAP_S
+
+
+def test_a_block_holds_no_moves_beside_cars_that_are_registered() -> None:
+    assert blocks_of(Shape(cars=8 * RATE, transfers=16 * RATE)) == (8, 16)
+    for cars, transfers in ((RATE + 1, RATE), (RATE, RATE - 1)):
+        with pytest.raises(ValueError, match="do not fill blocks of 25"):
+            blocks_of(Shape(cars=cars, transfers=transfers))

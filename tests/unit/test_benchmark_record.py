@@ -1,11 +1,8 @@
-"""What the measurement of the record works out: histories, the calls they need, and what the report says of goals."""
-
-from collections.abc import Iterator
+"""What the measurement of the record works out: histories, and the calls that they need."""
 
 import pytest
 
-from benchmarks.codec import GET, SIZES
-from benchmarks.figures import Verdict
+from benchmarks.growth import BY_CARS, QUICK, filling, folded, used_car, used_driver
 from benchmarks.history import LESSOR
 from benchmarks.leases import (
     HOT_CARS,
@@ -18,39 +15,12 @@ from benchmarks.leases import (
     hot_keys,
     in_turn,
 )
-from benchmarks.record_measurements import COLD, FIRST, HOT, QUICK
-from benchmarks.record_report import Run, goals_of, write_report
 from benchmarks.table_calls import INSERT, MERGE, REPLACE, Call, InMemoryRecord
 from functions.rating.tariff import read_tariff
 from functions.records.record import CARS, DRIVERS
 
 FIRST_LEASES = first_leases(6)
 TARIFF = read_tariff()
-
-
-def values(**changed: float) -> dict[str, list[float]]:
-    """The values of a run in which every goal is reached, but for those that are changed."""
-    found: dict[str, float] = {}
-    for history in (COLD, HOT, FIRST):
-        found |= {f"{history}_naive_{figure}": 20.0 for figure in ("rate", "cpu", "azurite_cpu")}
-        for cell in QUICK.cells(history, 0):
-            figures = {"rate": 300.0, "function_cpu": 1.5, "azurite_cpu": 1.5, "again": 0.0, "per_naive": 15.0}
-            bare = {"per_bare": 0.9, "bare_rate": 333.0, "bare_cpu": 0.5, "bare_azurite_cpu": 1.5, "bare_best": 16.0}
-            found |= {f"{cell.key}_{figure}": value for figure, value in (figures | bare).items()}
-    for kind in (GET, *SIZES):
-        found |= {f"codec_{kind}": 0.3, f"codec_{kind}_sdk": 0.9, f"codec_{kind}_ratio": 3.0}
-    assert changed.keys() <= found.keys()
-    return {key: [value] * QUICK.repetitions for key, value in (found | changed).items()}
-
-
-def report(found: dict[str, list[float]]) -> str:
-    """The report on a quick run with these values."""
-    return write_report(Run(QUICK, is_quick=True, values=found, load=0.5, minutes=2.0))
-
-
-def goal_lines(text: str) -> list[str]:
-    """The lines of the report that tell of goals."""
-    return [line for line in text.splitlines() if "| at least " in line]
 
 
 def calls(history: History, size: int, lanes: int = 1) -> list[list[Call]]:
@@ -63,53 +33,6 @@ def calls(history: History, size: int, lanes: int = 1) -> list[list[Call]]:
 def partitions_of(batch: list[Call]) -> set[tuple[str, str]]:
     """The partitions that a batch touches."""
     return {call.key for call in batch}
-
-
-def test_the_report_says_of_every_goal_that_it_was_reached() -> None:
-    lines = goal_lines(report(values()))
-    assert len(lines) == len(goals_of(values())) > 0
-    assert all("**reached**" in line for line in lines)
-
-
-@pytest.mark.parametrize(
-    ("key", "told", "missed"),
-    [
-        ("cold_100_8_per_naive", "All different, batches of 100, 8 lanes: Function app / naive way", 5.9),
-        ("hot_100_8_per_naive", "Hot keys, batches of 100, 8 lanes: Function app / naive way", 14.9),
-        ("cold_100_1_per_bare", "All different, batches of 100, 1 lane: Function app / bare calls", 0.79),
-        ("hot_100_1_per_bare", "Hot keys, batches of 100, 1 lane: Function app / bare calls", 0.1),
-        ("codec_get_ratio", "CPU, read of one row: SDK / own codec", 1.9),
-        ("codec_100_ratio", "CPU, transaction of 100 rows: SDK / own codec", 1.0),
-    ],
-)
-def test_the_report_says_of_a_missed_goal_that_it_was_missed(key: str, told: str, missed: float) -> None:
-    lines = goal_lines(report(values(**{key: missed})))
-    (line,) = (line for line in lines if told in line)
-    assert "**missed**" in line
-    assert sum("**reached**" in one for one in lines) == len(lines) - 1
-
-
-def test_a_goal_that_some_repetitions_reached_is_too_noisy() -> None:
-    found = values() | {"cold_100_8_per_bare": [0.9, 0.7, 0.9]}
-    verdicts = [figure.verdict for figure in goals_of(found)]
-    assert verdicts.count(Verdict.TOO_NOISY) == 1
-
-
-def test_no_figure_with_a_goal_is_told_twice() -> None:
-    names = [figure.name for figure in goals_of(values())]
-    assert len(set(names)) == len(names)
-
-
-def test_every_row_of_a_table_in_the_report_has_as_many_cells_as_its_head() -> None:
-    for table in tables(report(values())):
-        assert len({line.count("|") for line in table}) == 1
-
-
-def tables(text: str) -> Iterator[list[str]]:
-    """The tables of a report, as lines."""
-    for part in text.split("\n\n"):
-        if part.startswith("|"):
-            yield part.splitlines()
 
 
 def test_all_different_moves_no_car_and_no_driver_twice() -> None:
@@ -175,3 +98,38 @@ def test_an_event_that_is_not_applied_is_no_part_of_a_measurement() -> None:
     record = InMemoryRecord({LESSOR.public_key}, TARIFF)
     with pytest.raises(ValueError, match="deferred"):
         record.apply([event.parsed() for event in FIRST_LEASES.events])
+
+
+@pytest.mark.parametrize(("transfers", "events"), [(0, 5), (1, 4), (10, 6)])
+def test_a_used_car_has_its_past_and_its_events_follow(transfers: int, events: int) -> None:
+    history = used_car("a car", transfers, events)
+    assert (len(history.before), len(history.events)) == (1 + transfers, events)
+    rows = folded((*history.before, *history.events))
+    marks = [key for table, _, key in rows if table == CARS and key.startswith("transaction-")]
+    assert len(marks) == 1 + transfers + events
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_used_driver_has_so_many_leases_open_or_ended(*, is_open: bool) -> None:
+    history = used_driver("a driver", 7, 4, is_open=is_open)
+    assert len(history.events) == 4
+    leases = {key: row for key, row in folded(history.before).items() if key[0] == DRIVERS and "lease-" in key[2]}
+    assert len(leases) == 7
+    assert {row["EndTransaction"] == "" for row in leases.values()} == {is_open}
+    after = folded((*history.before, *history.events))
+    assert sum(key[0] == DRIVERS and "lease-" in key[2] for key in after) == 7 + 2
+
+
+def test_what_fills_the_tables_are_whole_cars_with_drivers_of_their_own() -> None:
+    rows = filling(5, 9)
+    assert len({partition for table, partition, _ in rows if table == CARS}) == 4
+    assert len({partition for table, partition, _ in rows if table == DRIVERS}) == 4
+    assert not rows.keys() & filling(9, 12).keys()
+    for (table, partition, key), row in rows.items():
+        assert (row["PartitionKey"], row["RowKey"]) == (partition, key)
+        assert table in {CARS, DRIVERS}
+
+
+def test_all_that_grows_has_its_sizes() -> None:
+    assert dict(QUICK.all_sizes())[BY_CARS] == QUICK.cars
+    assert len(QUICK.all_sizes()) == 4

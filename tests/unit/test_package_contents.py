@@ -42,7 +42,7 @@ STRANGERS = [
     "README.md",
     "__pycache__/function_app.cpython-313.pyc",
     "azure.yaml",
-    "benchmarks/relay.md",
+    "benchmarks/report.md",
     "bicepconfig.json",
     "dist/functions.zip",
     "docs/deploy.md",
