@@ -14,33 +14,31 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from azure.core import AsyncPipelineClient
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.core.credentials_async import AsyncTokenCredential
 from azure.core.exceptions import (
     ClientAuthenticationError,
     HttpResponseError,
-    IncompleteReadError,
     ResourceExistsError,
     ResourceModifiedError,
     ResourceNotFoundError,
     ServiceRequestError,
     ServiceResponseError,
 )
-from azure.core.pipeline import PipelineRequest
+from azure.core.pipeline import AsyncPipeline, PipelineRequest
 from azure.core.pipeline.policies import (
     AsyncBearerTokenCredentialPolicy,
     AsyncRetryPolicy,
     AzureSasCredentialPolicy,
     SansIOHTTPPolicy,
 )
-from azure.core.pipeline.transport import AioHttpTransport
-from azure.core.rest import AsyncHttpResponse, HttpRequest
+from azure.core.pipeline.transport import HttpRequest
 from azure.data.tables import RequestTooLargeError, TableErrorCode, TableTransactionError
 
 from functions.records import changeset, guard
 from functions.records.changeset import Operation, Refusal
 from functions.records.rows import Entity
+from functions.records.transport import Answer, Transport
 
 RETRIES = 2
 """Further attempts: of reads after any failure, of transactions only after an answer of 500, 503 or 504."""
@@ -75,7 +73,7 @@ _KINDS: dict[str | None, type[HttpResponseError]] = {
 _QUERY = re.compile(r"\?\S*")
 
 
-class DatePolicy(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
+class DatePolicy(SansIOHTTPPolicy[HttpRequest, Answer]):
     """Dates each attempt: the service refuses a request that is older than 15 minutes."""
 
     def on_request(self, request: PipelineRequest[HttpRequest]) -> None:
@@ -83,7 +81,7 @@ class DatePolicy(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
         request.http_request.headers["x-ms-date"] = formatdate(usegmt=True)
 
 
-class SharedKeyLitePolicy(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
+class SharedKeyLitePolicy(SansIOHTTPPolicy[HttpRequest, Answer]):
     """Signs with the account's key, by the scheme Shared Key Lite for the Table service.
 
     What is signed is the date, and the path as it is sent after the account's name. Where the account is in the path,
@@ -118,20 +116,17 @@ class Wire:
         account_url, _, sas = url.partition("?")
         self._account_url = account_url.rstrip("/")
         self._query = f"?{sas}" if sas else ""
-        retrying = AsyncRetryPolicy[HttpRequest, AsyncHttpResponse](retry_total=RETRIES, retry_backoff_factor=BACKOFF_S)
+        # The policies are typed for the answers of azure-core's own transports alone.
+        retrying = AsyncRetryPolicy[HttpRequest, Any](retry_total=RETRIES, retry_backoff_factor=BACKOFF_S)
+        self._transport = Transport(CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
         # What comes after the retry policy is done anew for each attempt.
-        self._client: AsyncPipelineClient[HttpRequest, AsyncHttpResponse] = AsyncPipelineClient(
-            self._account_url,
-            policies=[retrying, DatePolicy(), *_authorizing(credential)],
-            # Without use_env_settings=False, the proxy settings of the environment are read at every request.
-            transport=AioHttpTransport(
-                connection_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S, use_env_settings=False
-            ),
+        self._pipeline: AsyncPipeline[HttpRequest, Answer] = AsyncPipeline(
+            self._transport, [retrying, DatePolicy(), *_authorizing(credential)]
         )
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._transport.close()
 
     async def get(self, table: str, partition: str, row: str) -> tuple[Entity, str] | None:
         """One row as plain JSON has it, without its Timestamp, and its ETag; None when there is no such row.
@@ -163,7 +158,7 @@ class Wire:
         body = changeset.encode(self._account_url, table, operations, boundary)
         guard.check_length(len(body))
         headers = {**_WRITING, "Content-Type": f"multipart/mixed; boundary=batch_{boundary}"}
-        request = HttpRequest("POST", f"{self._account_url}/$batch{self._query}", headers=headers, content=body)
+        request = HttpRequest("POST", f"{self._account_url}/$batch{self._query}", headers=headers, data=body)
         answer = await self._send(request)
         if answer.status_code != 202:
             raise _error(_refusal_of(answer))
@@ -172,17 +167,16 @@ class Wire:
             raise _transaction_error(done)
         return done
 
-    async def _send(self, request: HttpRequest) -> AsyncHttpResponse:
+    async def _send(self, request: HttpRequest) -> Answer:
         """Send, and again where the retry policy says so.
 
         The pipeline's error may show the URL, and with it a SAS, and so may what it is chained to. So another is raised
         in its place, of the same kind and outside of the except block, which would chain it again.
         """
         try:
-            return await self._client.send_request(request)
-        except (ServiceRequestError, ServiceResponseError, IncompleteReadError) as error:
-            kind = ServiceResponseError if isinstance(error, IncompleteReadError) else type(error)
-            reason = _QUERY.sub("?...", str(error))
+            return (await self._pipeline.run(request)).http_response
+        except (ServiceRequestError, ServiceResponseError) as error:
+            kind, reason = type(error), _QUERY.sub("?...", str(error))
         raise kind(f"Table Storage gave no answer: {reason}")
 
 
@@ -194,10 +188,10 @@ def _authorizing(credential: Credential | None) -> list[Any]:
         return [SharedKeyLitePolicy(credential)]
     if isinstance(credential, AzureSasCredential):
         return [AzureSasCredentialPolicy(credential)]
-    return [AsyncBearerTokenCredentialPolicy[HttpRequest, AsyncHttpResponse](credential, _SCOPE)]
+    return [AsyncBearerTokenCredentialPolicy[HttpRequest, Any](credential, _SCOPE)]
 
 
-def _row_of(answer: AsyncHttpResponse) -> tuple[Entity, str]:
+def _row_of(answer: Answer) -> tuple[Entity, str]:
     etag = answer.headers.get("ETag")
     try:
         row = _ROW.decode(answer.content)
@@ -209,7 +203,7 @@ def _row_of(answer: AsyncHttpResponse) -> tuple[Entity, str]:
     return row, etag
 
 
-def _refusal_of(answer: AsyncHttpResponse) -> Refusal:
+def _refusal_of(answer: Answer) -> Refusal:
     return changeset.refusal(answer.status_code, answer.content, answer.headers.get("x-ms-error-code"))
 
 

@@ -5,6 +5,7 @@ are lost. What stands between is a proxy of the test's own, which loses them.
 import asyncio
 import base64
 import datetime as dt
+import gzip
 import hmac
 import re
 import traceback
@@ -26,8 +27,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 from azure.core.pipeline import PipelineContext, PipelineRequest
-from azure.core.pipeline.transport import AioHttpTransport
-from azure.core.rest import HttpRequest
+from azure.core.pipeline.transport import AioHttpTransport, HttpRequest
 from azure.data.tables import (
     AccountSasPermissions,
     EdmType,
@@ -491,6 +491,17 @@ def test_a_read_whose_answer_is_no_row_raises(tables: str, body: bytes) -> None:
     async def play() -> None:
         async with proxied(tables, answer) as (through, _), clients(through) as both:
             assert await outcome(both.wire.get(TABLE, "p", "r")) == Outcome(ServiceResponseError)
+
+    asyncio.run(play())
+
+
+def test_a_compressed_answer_is_read(tables: str) -> None:
+    body = gzip.compress(b'{"Text":"t"}')
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nETag: e\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+
+    async def play() -> None:
+        async with proxied(tables, head % len(body) + body) as (through, _), clients(through) as both:
+            assert await both.wire.get(TABLE, "p", "r") == ({"Text": "t"}, "e")
 
     asyncio.run(play())
 
