@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,3 +40,12 @@ def test_any_bytes_have_a_depth(text: bytes) -> None:
 
 def test_brackets_in_a_string_without_an_end_do_not_count() -> None:
     assert depth(b'[["' + b'\\"[' * 100_000) == 2
+
+
+def test_brackets_between_quotes_that_are_escaped_do_not_count() -> None:
+    assert depth(b'["\\"[[\\\\", "]", "[\\\\\\"[", [""]]') == 2
+
+
+@pytest.mark.parametrize("text", [b"[[\\", b'[[\\"', b"[[\\]]", b'["[", [\\"'])
+def test_brackets_before_a_backslash_outside_of_a_string_count(text: bytes) -> None:
+    assert depth(text) == 2
