@@ -75,10 +75,13 @@ _WRITING = f"Content-Type: application/json\r\n{_DELETING}"
 # An insert would otherwise be answered with the whole row.
 _INSERTING = _WRITING + "Prefer: return-no-content\r\n"
 
-# The status line, the headers and the empty line after them, of one operation's answer. A JSON text holds no line
-# break, so that nothing inside of one can look like this.
-_ANSWER = re.compile(rb"\r\n\r\nHTTP/1\.\d (\d{3})[^\r\n]*\r\n((?:[^\r\n]+\r\n)*)\r\n")
-_ETAG = re.compile(rb"^etag:[ \t]*([^\r\n]+)", re.IGNORECASE | re.MULTILINE)
+# The status line, the headers and the empty line after them, of one operation's answer: its status and its ETag. A JSON
+# text holds no line break, so that nothing inside of one can look like this.
+_ANSWER = re.compile(
+    rb"\r\n\r\nHTTP/1\.\d (\d{3})[^\r\n]*"
+    rb"(?:\r\n(?!etag:)[^\r\n]+)*+(?:\r\netag:[ \t]*([^\r\n]+)(?:\r\n[^\r\n]+)*+)?\r\n\r\n",
+    re.IGNORECASE,
+)
 
 
 def keys(operation: Operation) -> tuple[str, str]:
@@ -139,8 +142,7 @@ def decode(answer: bytes, operations: Sequence[Operation]) -> list[str] | Refusa
         status = int(part[1])
         if not 200 <= status < 300:
             return refusal(status, answer[part.end() :].partition(b"\r\n--")[0])
-        etag = _ETAG.search(part[2])
-        etags.append(etag[1].decode("latin-1") if etag else "")
+        etags.append((part[2] or b"").decode("latin-1"))
     expected = [not isinstance(operation, Delete) for operation in operations]
     if [etag != "" for etag in etags] != expected:
         raise ServiceResponseError(
