@@ -4,14 +4,15 @@ azure-data-tables does the same for many times the CPU. This stands on the same 
 open_record configures it, and raises the same kinds of errors; it does not know what a row means.
 """
 
+import functools
 import hmac
 import re
-import uuid
+import secrets
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from email.utils import formatdate
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
@@ -78,7 +79,7 @@ class DatePolicy(SansIOHTTPPolicy[HttpRequest, Answer]):
 
     def on_request(self, request: PipelineRequest[HttpRequest]) -> None:
         """Set the header x-ms-date."""
-        request.http_request.headers["x-ms-date"] = formatdate(usegmt=True)
+        request.http_request.headers["x-ms-date"] = _http_date(int(time.time()))
 
 
 class SharedKeyLitePolicy(SansIOHTTPPolicy[HttpRequest, Answer]):
@@ -96,7 +97,7 @@ class SharedKeyLitePolicy(SansIOHTTPPolicy[HttpRequest, Answer]):
         """Set the header Authorization. Raises ClientAuthenticationError when the key is not base64."""
         account, key = self._credential.named_key
         headers = request.http_request.headers
-        signed = f"{headers['x-ms-date']}\n/{account}{urlsplit(request.http_request.url).path}"
+        signed = f"{headers['x-ms-date']}\n/{account}/{_path(request.http_request.url)}"
         try:
             secret = b64decode(key)
         except ValueError:
@@ -154,7 +155,7 @@ class Wire:
         row that exists or has another ETag may be one's own work.
         """
         guard.check(operations)
-        boundary = uuid.uuid4().hex
+        boundary = secrets.token_hex(16)
         body = changeset.encode(self._account_url, table, operations, boundary)
         guard.check_length(len(body))
         headers = {**_WRITING, "Content-Type": f"multipart/mixed; boundary=batch_{boundary}"}
@@ -178,6 +179,18 @@ class Wire:
         except (ServiceRequestError, ServiceResponseError) as error:
             kind, reason = type(error), _QUERY.sub("?...", str(error))
         raise kind(f"Table Storage gave no answer: {reason}")
+
+
+@functools.lru_cache(maxsize=1)
+def _http_date(second: int) -> str:
+    """A moment, in whole seconds since 1970, as HTTP writes it; many requests share one."""
+    return formatdate(second, usegmt=True)
+
+
+def _path(url: str) -> str:
+    """The path in an absolute URL, as it is sent, without the slash that it begins with."""
+    _scheme, _, _host, path = url.partition("?")[0].split("/", 3)
+    return path
 
 
 def _authorizing(credential: Credential | None) -> list[Any]:
