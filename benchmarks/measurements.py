@@ -28,7 +28,6 @@ was measured to serve on two cores once its memo of 16,384 transactions had forg
 texts of its blocks, and serves far more."""
 SLOW_BATCH_S = 0.2
 LANES = (1, 8)
-WARM_UP_S = 3.0
 ENDLESS = 1_000_000
 """Blocks that a recorded node has from the start where it is to have more than anybody reads."""
 LEASE_CARS = 10
@@ -50,12 +49,13 @@ class Scale(msgspec.Struct, frozen=True):
     pairs: int
     live_s: int
     leases: int
+    warm_up_s: float
     window_s: float
     memory_events: tuple[int, int]
 
 
-QUICK = Scale(pairs=1, live_s=4, leases=10, window_s=2.0, memory_events=(5_000, 20_000))
-FULL = Scale(pairs=3, live_s=20, leases=60, window_s=8.0, memory_events=(10_000, 100_000))
+QUICK = Scale(pairs=1, live_s=3, leases=6, warm_up_s=1.0, window_s=2.0, memory_events=(5_000, 20_000))
+FULL = Scale(pairs=3, live_s=20, leases=60, warm_up_s=3.0, window_s=8.0, memory_events=(10_000, 100_000))
 LISTENED_BLOCKS = 200
 """Blocks whose transactions a listener receives."""
 
@@ -168,7 +168,7 @@ def slow_function(bench: Bench, recording: Path, scale: Scale, turn: int) -> Val
     """Events a second with one lane and with eight, where the Function takes SLOW_BATCH_S for a batch."""
     one, many = LANES
     order = (many, one) if turn % 2 else (one, many)
-    rates = {lanes: _rate(bench, recording, scale.window_s, lanes) for lanes in order}
+    rates = {lanes: _rate(bench, recording, scale, lanes) for lanes in order}
     return {"lanes_1": rates[one], "lanes_8": rates[many], "lanes_ratio": rates[many] / rates[one]}
 
 
@@ -220,7 +220,7 @@ def _catch_up(bench: Bench, url: str, events: int) -> tuple[float, int]:
         return events / (seen.last - relay.started), seen.repeated
 
 
-def _rate(bench: Bench, recording: Path, window_s: float, lanes: int) -> float:
+def _rate(bench: Bench, recording: Path, scale: Scale, lanes: int) -> float:
     """Events a second in a window of time after the warm-up, with so many lanes and a Function that is slow."""
     with (
         bench.node(recording, "--blocks", str(ENDLESS)) as node,
@@ -228,9 +228,9 @@ def _rate(bench: Bench, recording: Path, window_s: float, lanes: int) -> float:
         bench.relay(node.url, stub, {"RELAY_LANES": str(lanes)}) as relay,
     ):
         _wait_for(relay, stub, 1)
-        time.sleep(WARM_UP_S)
+        time.sleep(scale.warm_up_s)
         before = stub.figures()
-        time.sleep(window_s)
+        time.sleep(scale.window_s)
         after = stub.figures()
     return (after.distinct - before.distinct) / (after.now - before.now)
 

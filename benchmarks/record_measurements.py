@@ -60,6 +60,7 @@ class Scale(msgspec.Struct, frozen=True):
     """
 
     large_repetitions: int
+    histories: Sequence[str]
     events: dict[tuple[int, int], int]
     hot_events: dict[tuple[int, int], int]
     naive_events: int
@@ -79,14 +80,16 @@ class Scale(msgspec.Struct, frozen=True):
 LARGE = 500
 QUICK = Scale(
     large_repetitions=0,
-    events={(1, 8): 100, (1, 1): 50, (100, 8): 800, (100, 1): 400},
-    hot_events={(100, 8): 1600, (100, 1): 1600},
-    naive_events=40,
-    sdk_events=200,
-    codec_calls=10,
+    histories=(COLD, HOT),
+    events={(1, 8): 60, (100, 8): 800, (100, 1): 400},
+    hot_events={(100, 8): 1600, (100, 1): 800},
+    naive_events=30,
+    sdk_events=100,
+    codec_calls=5,
 )
 FULL = Scale(
     large_repetitions=2,
+    histories=(COLD, HOT, FIRST),
     events={
         (1, 8): 400,
         (1, 1): 200,
@@ -298,7 +301,7 @@ def _compare(stack: Stack, expected: Rows, way: str) -> None:
 def steps(stack: Stack, histories: Histories, scale: Scale, turn: int, say: Say) -> Iterator[Values]:
     """All that is measured in one repetition."""
     warm_up(stack, histories)
-    for name in (COLD, HOT, FIRST):
+    for name in scale.histories:
         yield history(stack, histories, name, scale, turn, say)
     stack.reset({})
     say("codecs")

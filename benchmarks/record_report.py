@@ -60,7 +60,7 @@ def record_section(values: Values, scale: Scale) -> Iterator[str]:
     yield ""
     yield "Events applied in a second, and CPU milliseconds for one event; median (least to most)."
     yield ""
-    for history in NAMES:
+    for history in scale.histories:
         yield from _history(values, scale, history)
     yield from _codec(values)
 

@@ -15,7 +15,6 @@ from benchmarks.measurements import (
     LIVE_EVENTS_PER_S,
     READ_TIME_S,
     SLOW_BATCH_S,
-    WARM_UP_S,
     Scale,
 )
 from benchmarks.sections import table
@@ -126,7 +125,7 @@ def relay_method(scale: Scale, history: int) -> str:
         read_rate=1 / READ_TIME_S,
         slow_ms=SLOW_BATCH_S * 1000,
         window=scale.window_s,
-        warm_up=WARM_UP_S,
+        warm_up=scale.warm_up_s,
         few=few,
         many=many,
         leases=scale.leases,

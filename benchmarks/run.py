@@ -47,8 +47,8 @@ class Scale(msgspec.Struct, frozen=True):
 
 QUICK = Scale(
     repetitions=2,
-    shape=Shape(cars=600, transfers=900, apart=200),
-    replays=Replays(rates=((100, 3),), flood=100, flood_blocks=3),
+    shape=Shape(cars=500, transfers=500, apart=200),
+    replays=Replays(rates=((100, 2),), flood=100, flood_blocks=0),
     relay=measurements.QUICK,
     record=record_measurements.QUICK,
     growth=growth.QUICK,
@@ -161,7 +161,7 @@ def _steps(
             replaying = partial(replay, shared, running, workload, way, rate, rate * seconds)
             yield f"end to end, {rate} events/s, {way.name}", partial(_replay, found, str(rate), way.name, replaying)
     flood = scale.replays.flood
-    for way in ways:
+    for way in ways if scale.replays.flood_blocks else ():
         replaying = partial(
             replay, shared, running, workload, way, flood, flood * scale.replays.flood_blocks, at_once=True
         )

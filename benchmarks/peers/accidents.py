@@ -37,5 +37,5 @@ SILENT = Accident("the stream is silent for 10 s, its socket open", Place.STREAM
 NODE_AWAY = Accident("the node's HTTP API answers 503 for 5 s", Place.NODE, 5.0, Fault(Kind.UNAVAILABLE))
 
 ALL = (NONE, KILLED, FUNCTION_AWAY, FUNCTION_LONG_AWAY, TABLES_AWAY, RESET, SILENT, NODE_AWAY)
-FEW = (KILLED, SILENT)
+FEW = (KILLED,)
 """Those of a quick run."""

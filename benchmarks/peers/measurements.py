@@ -45,7 +45,7 @@ FULL = Scale(seeds=3, accidents=accidents.ALL)
 QUICK = Scale(
     seeds=1,
     accidents=accidents.FEW,
-    shape=Shape(cars=100, transfers=350, drivers=100, apart=50),
+    shape=Shape(cars=100, transfers=250, drivers=100, apart=50),
     timing=Timing(begins_s=2.2, still_s=8.0),
     side_by_side=8,
     apart_s=1.0,

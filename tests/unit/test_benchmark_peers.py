@@ -14,7 +14,7 @@ import pytest
 from benchmarks.history import Shape, signed_story
 from benchmarks.parts import Bench
 from benchmarks.peers import measurements
-from benchmarks.peers.accidents import ALL, KILLED, NONE, SILENT, Accident, Place
+from benchmarks.peers.accidents import ALL, KILLED, NONE, Accident, Place
 from benchmarks.peers.counting import Losses, count
 from benchmarks.peers.event import Settings, batch_of
 from benchmarks.peers.losses import BLOCK_S, USUAL
@@ -221,7 +221,7 @@ def test_node_red_is_installed_only_where_it_is_counted(
 
 def test_a_full_run_has_every_accident_and_a_quick_one_some() -> None:
     assert FULL.accidents == ALL
-    assert QUICK.accidents == (KILLED, SILENT)
+    assert QUICK.accidents == (KILLED,)
     assert len({one.name for one in ALL}) == len(ALL)
 
 

@@ -135,7 +135,7 @@ def test_no_figure_is_told_twice() -> None:
 
 def test_every_row_of_a_table_in_the_report_has_as_many_cells_as_its_head() -> None:
     found = list(tables(write_report(run())))
-    assert len(found) == 19
+    assert len(found) == 17
     for table in found:
         assert len({line.count("|") for line in table}) == 1
 
