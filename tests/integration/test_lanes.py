@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local.scenario import LedgerClient, spending
+from relay import backoff
 from relay.bell import Bell
 from relay.blocks import Transaction, sequence
 from relay.errors import LedgerError
@@ -27,6 +28,7 @@ from relay.feeder import lane_of
 from relay.gate import Gate
 from relay.lane import ATTEMPTS_TOGETHER, Parts
 from relay.ledger import Ledger
+from relay.outage import Outage
 from relay.parked import ParkedCar, ParkedTable
 from relay.parking import STRIKES, UNSUPPORTED_REJECTIONS, Evidence
 from relay.post import ANSWER_TIMEOUT_S, Post
@@ -84,6 +86,7 @@ def parts(platform: Platform, parking: ParkedTable, reading: Ledger) -> Iterator
         progress=Progress(Mark(0), Bell()),
         evidence=Evidence(),
         gate=Gate(),
+        outage=Outage(),
         tally=Tally(),
         most=100,
         most_bytes=MAX_BATCH_BYTES,
@@ -611,6 +614,39 @@ def test_a_function_that_fails_everything_parks_nothing_however_long_and_then_ge
     assert all(record.of(car) == [f"{car}{step}" for step in range(3)] for car in cars)
     assert record.deferred == []
     assert parked_in(parking) == {}
+
+
+@pytest.mark.parametrize("outage", [one for name, one in OUTAGES.items() if name != "no answer"])
+def test_once_the_function_is_back_all_lanes_go_on_however_long_their_backoff(
+    parts: Parts, platform: Platform, monkeypatch: pytest.MonkeyPatch, outage: Callable[[list[Json]], Answer]
+) -> None:
+    monkeypatch.setattr(backoff, "delay", lambda attempt, _cap=0.0: 0.01 if attempt < 3 else 60.0)
+    monkeypatch.setattr("relay.outage.LEAST_PROBE_S", 0.1)
+    platform.answering = outage
+    cars = one_car_a_lane(4)
+    with working(parts, lanes=4) as at_work:
+        at_work.put(*events_of(*(f"{car}{step}" for step in range(2) for car in cars)))
+        at_work.flush()
+        until(lambda: all(sum(holds(batch, car) for batch in platform.batches) > 4 for car in cars))
+        platform.answering = Record()
+        at_work.settle(within=3)
+
+
+def test_an_overloaded_function_is_sent_nothing_sooner_than_backoff_has_it(
+    parts: Parts, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "delay", lambda attempt, _cap=0.0: 0.01 if attempt < 3 else 60.0)
+    monkeypatch.setattr("relay.outage.LEAST_PROBE_S", 0.01)
+    busy, other = one_car_a_lane(2)
+    platform.answering = lambda events: Answer(429) if holds(events, busy) else all_applied(events)
+    with working(parts, lanes=2) as at_work:
+        at_work.put(*events_of(f"{busy}0"))
+        at_work.flush()
+        until(lambda: len(platform.batches) == 3)
+        at_work.put(*events_of(f"{other}0", height=2))
+        at_work.flush()
+        time.sleep(0.5)
+        assert sum(holds(batch, busy) for batch in platform.batches) == 3
 
 
 @pytest.mark.parametrize("lanes", [1, 4])

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from relay.case import MOST, Case
 from relay.events import CarEvent
+from relay.outage import Retry
 from relay.parking import Evidence, Strikes
 from relay.repair import Fetch
 
@@ -22,7 +23,7 @@ def events(*numbers: int) -> list[CarEvent]:
 
 def case_of(*numbers: int) -> Case:
     """A car that is set aside with these events."""
-    case = Case("car", Strikes(Evidence()), due=0.0)
+    case = Case("car", Strikes(Evidence()), retry=Retry())
     case.add(events(*numbers))
     return case
 

@@ -181,11 +181,13 @@ def test_retry_after_is_obeyed_within_bounds(status: int, header: str, seconds: 
     verdict = verdict_on(status, {"retry-after": header}, b"")
     assert isinstance(verdict, Unknown)
     assert verdict.retry_after == seconds
+    assert verdict.is_busy == (status == 429 or seconds > 0)
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_without_retry_after_no_wait_is_asked_for(status: int) -> None:
-    assert verdict_on(status, {}, b"") == Unknown(f"the answer is {status}", status == 503, 0.0)
+    verdict = verdict_on(status, {}, b"")
+    assert verdict == Unknown(f"the answer is {status}", status == 503, 0.0, is_busy=status == 429)
 
 
 @pytest.mark.parametrize("status", [200, 202, 404, 500, 502])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice, takewhile
 
 from relay.events import CarEvent, how_many_fit
+from relay.outage import Retry
 from relay.parking import Strikes
 from relay.repair import Fetch
 
@@ -19,7 +20,7 @@ MOST = 500
 
 @dataclass
 class Case:
-    """One car that is set aside. Times are monotonic seconds.
+    """One car that is set aside; `retry` says when it is due.
 
     `owed` are the events of blocks that wait for it, by transaction id; `to_send` what is to be sent, in order: they
     differ while the car's chain is sent, which holds more. `needed` are the transactions that the chain must hold, and
@@ -29,7 +30,7 @@ class Case:
 
     car: str
     strikes: Strikes
-    due: float
+    retry: Retry
     owed: dict[str, CarEvent] = field(default_factory=dict)
     to_send: deque[CarEvent] = field(default_factory=deque)
     needed: set[str] = field(default_factory=set)

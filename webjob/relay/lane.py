@@ -1,6 +1,7 @@
 """One lane: delivers the events of its cars, those of one car in order, until each is settled.
 
-Settled means acknowledged by the Function, or its car parked. What is not settled is sent again, with backoff. A batch
+Settled means acknowledged by the Function, or its car parked. What is not settled is sent again, with backoff, which
+ends early where an outage does (relay.outage). A batch
 that keeps failing is halved until the car to blame stands alone; that car is set aside and the others go on
 (relay.case). When to park is decided in relay.parking, what an answer means in relay.verdict.
 """
@@ -21,6 +22,7 @@ from relay.errors import StopRequestedError
 from relay.events import CarEvent, by_car, how_many_fit
 from relay.gate import Gate
 from relay.logs import fields, log, short
+from relay.outage import Outage, Retry
 from relay.parked import ParkedCar, Parking
 from relay.parking import Evidence, Strikes
 from relay.patience import until_done
@@ -59,6 +61,7 @@ class Parts(msgspec.Struct, frozen=True):
     progress: Progress
     evidence: Evidence
     gate: Gate
+    outage: Outage
     tally: Tally
     most: int
     most_bytes: int
@@ -81,6 +84,7 @@ class Lane:
         self._is_flushed = False
         self._again: deque[Again] = deque()
         self._failures = 0
+        self._retry = Retry()
         self._seen_evidence = 0
         self._cases: dict[str, Case] = {}
         self._ignored: Recent[float] = Recent(REMEMBERED_ASSETS)
@@ -145,9 +149,9 @@ class Lane:
         """Send one batch, if one is due: of a case, of a halved batch, or the next from the queue."""
         self.bell.check()
         now = time.monotonic()
-        due = [case for case in self._cases.values() if case.due <= now and not case.is_fetching]
+        due = [case for case in self._cases.values() if case.retry.due <= now and not case.is_fetching]
         if due:
-            self._send_case(min(due, key=lambda case: case.due))
+            self._send_case(min(due, key=lambda case: case.retry.due))
             # One of the others goes between two cases, so that a car that fails slows its lane, and does not stop it.
         batch = self._next_again() or Again(self._next_batch(time.monotonic()), 0)
         if batch.events:
@@ -156,7 +160,7 @@ class Lane:
 
     def _seconds_to_next(self) -> float:
         now = time.monotonic()
-        waits = [case.due - now for case in self._cases.values() if not case.is_fetching]
+        waits = [case.retry.due - now for case in self._cases.values() if not case.is_fetching]
         if self._waiting:
             waits.append(self._oldest + self._parts.linger_s - now)
         return max(0.001, min([*waits, IDLE_S]))
@@ -217,18 +221,19 @@ class Lane:
                 self._note_failure()
                 self._halve(batch, attempts, reason, is_final=by_function)
                 if not by_function:
-                    self._wait(0.0)
+                    self._wait(may_be_outage=False)
             case Misconfigured(reason):
                 self._again.appendleft(Again(batch, attempts))
                 self._hold(reason)
-            case Unknown(reason, may_be_an_event, retry_after):
+            case Unknown(reason, may_be_an_event, retry_after, is_busy):
                 self._note_failure()
                 _log_retry(batch, reason, self._failures)
                 if may_be_an_event and attempts + 1 >= ATTEMPTS_TOGETHER:
                     self._halve(batch, attempts + 1, reason, is_final=False)
                 else:
                     self._again.appendleft(Again(batch, attempts + 1))
-                self._wait(retry_after)
+                self._parts.gate.close(retry_after)
+                self._wait(may_be_outage=not is_busy)
 
     def _halve(self, batch: list[CarEvent], attempts: int, reason: str, *, is_final: bool) -> None:
         """Send a batch in two. One that is of a single car is set aside; a single event is parked where `is_final`."""
@@ -247,13 +252,15 @@ class Lane:
             self._seen_evidence = self._parts.evidence.count
         self._failures += 1
 
-    def _wait(self, at_least: float) -> None:
+    def _wait(self, *, may_be_outage: bool) -> None:
         """Wait before the next attempt: shortly while a batch is halved and others get through."""
         is_bisecting = self._failures > ATTEMPTS_TOGETHER and self._parts.evidence.count > self._seen_evidence
         cap = BISECTING_CAP_S if is_bisecting else backoff.CAP_S
-        if at_least:
-            self._parts.gate.close(at_least)
-        self.bell.wait_out(backoff.delay(self._failures, cap))
+        self._retry.due = time.monotonic() + backoff.delay(self._failures, cap)
+        if may_be_outage:
+            self._parts.outage.failed(self.bell, self._retry)
+        while (left := self._retry.due - time.monotonic()) > 0:
+            self.bell.wait(left)
 
     def _hold(self, reason: str) -> None:
         if self._parts.gate.close(MISCONFIGURED_WAIT_S):
@@ -266,6 +273,8 @@ class Lane:
         came = [results[event.transaction_id] for event in batch]
         counts = self._parts.tally.note(batch, came)
         self._parts.evidence.note(came)
+        if any(result.outcome in DONE for result in came):
+            self._parts.outage.got_through()
         places = {"first": batch[0].sequence, "last": batch[-1].sequence}
         ms = round(seconds * 1000)
         log.info("delivered", extra=fields(batch=_name(batch), **places, events=len(batch), **counts, ms=ms))
@@ -294,7 +303,7 @@ class Lane:
         elif result.outcome is Outcome.DEFERRED:
             log.warning("car repaired from the ledger", extra=fields(car=case.car, reason=short(result.detail)))
             # Once more for another transaction: storage may have gone back, or this one came after the chain was read.
-            case.needs_chain, case.stuck_at, case.due = True, result.id, time.monotonic()
+            case.needs_chain, case.stuck_at, case.retry.due = True, result.id, time.monotonic()
         else:
             self._fail(case, f"{result.outcome}: {result.detail}")
 
@@ -302,7 +311,7 @@ class Lane:
 
     def _set_aside(self, car: str, events: Sequence[CarEvent]) -> Case:
         """Deliver these events of a car by themselves, before those of it that are set aside already."""
-        case = self._cases.setdefault(car, Case(car, Strikes(self._parts.evidence), time.monotonic()))
+        case = self._cases.setdefault(car, Case(car, Strikes(self._parts.evidence), Retry(time.monotonic())))
         case.put_before(events)
         return case
 
@@ -334,38 +343,39 @@ class Lane:
                 self._park_case(case, reason)
             case Misconfigured(reason):
                 self._hold(reason)
-            case Unknown(reason, False, retry_after):
-                # No event brings this about: it is not the car's failure.
+            case Unknown(reason, may_be_an_event, retry_after, is_busy):
                 self._parts.gate.close(retry_after)
-                case.strikes.stumble()
-                self._try_later(case, reason)
-            case Unknown(reason, True, retry_after) if retry_after:
-                self._parts.gate.close(retry_after)
-                self._fail_case(case, batch, reason)
-            case Refused(reason) | Unknown(reason, True):
-                self._fail_case(case, batch, reason)
+                if may_be_an_event:
+                    self._fail_case(case, batch, reason, may_be_outage=not is_busy)
+                else:
+                    case.strikes.stumble()
+                    self._try_later(case, reason, may_be_outage=not is_busy)
+            case Refused(reason):
+                self._fail_case(case, batch, reason, may_be_outage=False)
 
-    def _fail_case(self, case: Case, batch: Sequence[CarEvent], reason: str) -> None:
+    def _fail_case(self, case: Case, batch: Sequence[CarEvent], reason: str, *, may_be_outage: bool) -> None:
         """Events of a car failed together: try fewer later. One event that fails alone counts against the car."""
         if len(batch) == 1:
-            self._fail(case, reason)
+            self._fail(case, reason, may_be_outage=may_be_outage)
         else:
             case.size = len(batch) // 2
             case.strikes.stumble()
-            self._try_later(case, reason)
+            self._try_later(case, reason, may_be_outage=may_be_outage)
 
-    def _fail(self, case: Case, reason: str) -> None:
+    def _fail(self, case: Case, reason: str, *, may_be_outage: bool = True) -> None:
         """A car failed alone: try it again later, or park it."""
         if case.strikes.fail():
             self._park_case(case, f"failed alone {case.strikes.failures} times: {reason}")
         else:
-            self._try_later(case, reason)
+            self._try_later(case, reason, may_be_outage=may_be_outage)
 
-    def _try_later(self, case: Case, reason: str) -> None:
+    def _try_later(self, case: Case, reason: str, *, may_be_outage: bool) -> None:
         delay = backoff.delay(case.strikes.failures)
-        case.due = time.monotonic() + delay
+        case.retry.due = time.monotonic() + delay
         facts = fields(car=case.car, reason=short(reason), attempt=case.strikes.failures, retry_in_s=delay)
         log.warning("car set aside", extra=facts)
+        if may_be_outage:
+            self._parts.outage.failed(self.bell, case.retry)
 
     def _take_chain(self, case: Case) -> bool:
         """Have a car's chain fetched, and put it before the car; False while it is not there."""
@@ -376,7 +386,7 @@ class Lane:
         if fetch.error is not None:
             case.strikes.failures += 1
             delay = max(backoff.delay(case.strikes.failures, REPAIR_CAP_S), fetch.error.retry_after)
-            case.due = time.monotonic() + delay
+            case.retry.due = time.monotonic() + delay
             message = "car cannot be redriven yet" if case.is_redrive else "car cannot be repaired yet"
             log.warning(message, extra=fields(car=case.car, reason=short(str(fetch.error)), retry_in_s=delay))
             return False

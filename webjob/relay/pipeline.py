@@ -12,6 +12,7 @@ from relay.feeder import Feeder, lane_of
 from relay.gate import Gate
 from relay.lane import Lane, Parts
 from relay.ledger import Ledger
+from relay.outage import Outage
 from relay.parked import ParkedCar, Parking
 from relay.parking import Evidence
 from relay.post import Post
@@ -61,6 +62,7 @@ class Pipeline:
             progress=self.progress,
             evidence=delivery.evidence,
             gate=Gate(),
+            outage=Outage(),
             tally=delivery.tally,
             most=settings.batch_events,
             most_bytes=settings.batch_bytes,

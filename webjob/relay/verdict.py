@@ -80,11 +80,13 @@ class Unknown(msgspec.Struct, frozen=True):
     """Nothing is known: send again, not before `retry_after` seconds.
 
     `may_be_an_event`: one of the events may bring this about (a crash, a time-out), so that it is worth halving.
+    `is_busy`: it is said to be too much, so that nothing is to be sent sooner than backoff has it.
     """
 
     reason: str
     may_be_an_event: bool
     retry_after: float = 0.0
+    is_busy: bool = False
 
 
 Verdict = Settled | Refused | Misconfigured | Unknown
@@ -108,9 +110,10 @@ def judge(reply: Answer | NoAnswer, sent: Collection[str]) -> Verdict:
         case Answer(421, _, body) if _is_problem(reply):
             return Misconfigured(f"421: {_detail(body)}")
         case Answer(429, headers):
-            return Unknown("the answer is 429", may_be_an_event=False, retry_after=_retry_after(headers))
+            return Unknown("the answer is 429", may_be_an_event=False, retry_after=_retry_after(headers), is_busy=True)
         case Answer(503, headers):
-            return Unknown("the answer is 503", may_be_an_event=True, retry_after=_retry_after(headers))
+            wait = _retry_after(headers)
+            return Unknown("the answer is 503", may_be_an_event=True, retry_after=wait, is_busy=wait > 0.0)
         case Answer(status):
             return Unknown(f"the answer is {status}", may_be_an_event=status in {500, 502, 504})
 
