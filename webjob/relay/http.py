@@ -1,5 +1,5 @@
-"""What both HTTP clients of the relay need: a session that asks the environment for proxies and authorities once, and
-answers of bounded size and time, whoever gives them. It knows neither nodes nor the Function."""
+"""What both HTTP clients of the relay need: a way to a server, for which the environment is asked for proxies and
+authorities once, and answers of bounded size and time, whoever gives them. It knows neither nodes nor the Function."""
 
 import http.client
 import io
@@ -8,14 +8,15 @@ import socket
 import ssl
 import time
 import zlib
-from http.cookiejar import DefaultCookiePolicy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, default_headers, get_environ_proxies
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from relay.errors import SettingsError
@@ -36,26 +37,49 @@ class TooLargeError(AnswerError):
     """An answer that has more bytes than are taken."""
 
 
-def prepare(session: requests.Session, url: str, connections: int) -> None:
-    """Make `session` fit for many requests to `url`, from up to `connections` threads at once.
+class Server:
+    """One server, to which several threads put many requests over connections that are kept. No redirect is followed,
+    no cookie kept, and no password taken from ~/.netrc."""
 
-    By default requests looks through the environment for proxies and passwords at every request, which takes longer
-    than the request itself on a near network. Proxies are looked up once; a password in ~/.netrc is not used, and no
-    cookie is kept: whoever answers could fill the memory with them. Raises SettingsError, see `authorities`.
-    """
-    session.proxies.update(get_environ_proxies(url, no_proxy=None))
-    session.trust_env = False
-    session.verify = authorities()
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.headers["accept-encoding"] = "gzip"
-    # Even where a redirect is not to be followed, requests reads its body, whole, to be ready for the next request.
-    session.get_redirect_target = _nowhere  # type: ignore[method-assign, assignment]
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=connections))
+    def __init__(self, url: str, connections: int, headers: Mapping[str, str] | None = None) -> None:
+        """`headers` go with each request. Raises SettingsError, see `authorities`."""
+        self._url = url
+        self._headers = {**default_headers(), "Accept-Encoding": "gzip", **(headers or {})}
+        self._proxies = get_environ_proxies(url, no_proxy=None)
+        self._authorities = authorities()
+        self._adapter = _Adapter(pool_connections=1, pool_maxsize=connections)
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._adapter.close()
 
-def _nowhere(_answer: requests.Response) -> None:
-    """Where a redirect leads."""
+    @contextmanager
+    def ask(
+        self,
+        method: str,
+        path: str,
+        timeouts: tuple[float, float],
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Iterator[BaseHTTPResponse]:
+        """Put a request; `path` follows the server's URL, and is sent as it is. The answer's body is not read yet.
+
+        `timeouts` are for connecting and for each silence, in seconds. Raises requests.RequestException.
+        """
+        # A session of requests prepares each request anew (URL, proxies, authorities, cookies), which takes longer than
+        # the request itself on a near network.
+        request = requests.PreparedRequest()
+        length = {} if body is None else {"Content-Length": str(len(body))}
+        request.method, request.url, request.body = method, self._url + path, body
+        request.headers = {**self._headers, **length, **(headers or {})}  # type: ignore[assignment]  # it is only read
+        answer: Any = self._adapter.send(
+            request, stream=True, timeout=timeouts, verify=self._authorities, proxies=self._proxies
+        )
+        try:
+            yield answer
+        finally:
+            answer.close()
+            answer.release_conn()
 
 
 def authorities() -> str:
@@ -69,8 +93,8 @@ def authorities() -> str:
     return path
 
 
-def read_bounded(answer: requests.Response, most: int, seconds: float) -> bytes:
-    """The body of an answer that was asked for with stream=True, decompressed.
+def read_bounded(answer: BaseHTTPResponse, most: int, seconds: float) -> bytes:
+    """The body of an answer, decompressed.
 
     Raises requests.RequestException when it has more than `most` bytes, compressed or not, takes longer than `seconds`,
     or ends early; the connection is then not used again.
@@ -84,7 +108,7 @@ def read_bounded(answer: requests.Response, most: int, seconds: float) -> bytes:
     body = io.BytesIO()  # it gives its bytes away without a copy
     came = 0
     # urllib3 decompresses without a bound on what goes in while nothing comes out: so it is done here.
-    while chunk := answer.raw.read1(CHUNK, decode_content=False):
+    while chunk := answer.read1(CHUNK, decode_content=False):
         came += len(chunk)
         body.write(_unpacked(unpacking, chunk, most + 1 - body.tell()) if unpacking else chunk)
         if max(came, body.tell()) > most:
@@ -157,8 +181,8 @@ class _Answer(http.client.HTTPResponse):
         self.fp = io.BufferedReader(self.deadline)
 
 
-def _deadline_of(answer: requests.Response) -> _Deadline:
-    original: Any = answer.raw._original_response  # noqa: SLF001  no other way leads to our own object
+def _deadline_of(answer: BaseHTTPResponse) -> _Deadline:
+    original = cast("Any", answer)._original_response  # noqa: SLF001  no other way leads to our own object
     found: _Deadline = original.deadline
     return found
 
@@ -180,6 +204,25 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
+    """Sends to one server: the way there is looked for once. It returns the answers of urllib3."""
+
+    _way: Any = None
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        if self._way is None:
+            way = super().get_connection_with_tls_context(request, verify, proxies, cert)
+            super().cert_verify(way, request.url, verify, cert)  # type: ignore[no-untyped-call]
+            self._way = way
+        return self._way
+
+    def cert_verify(self, *_: Any) -> None:
+        """Nothing: it was done when the way was found."""
+
+    def build_response(self, _: requests.PreparedRequest, answer: BaseHTTPResponse) -> Any:
+        return answer
+
     def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
         super().init_poolmanager(*arguments, **named)
         self.poolmanager.pool_classes_by_scheme = _POOLS

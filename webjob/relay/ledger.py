@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 import requests
@@ -29,7 +29,7 @@ from relay.blocks import (
     read_transactions,
 )
 from relay.errors import LedgerError
-from relay.http import TooLargeError, prepare, read_bounded, why
+from relay.http import Server, TooLargeError, read_bounded, why
 from relay.tip import find_tip
 
 CONNECT_TIMEOUT_S = 5.0
@@ -240,27 +240,19 @@ class _PlainTransport(Transport):  # type: ignore[misc]  # the driver has no typ
 
     def __init__(self, *nodes: Any, timeout: float | None = None) -> None:
         super().__init__(*nodes, timeout=timeout)
-        node = self.connection_pool.get_connection()
-        self._url = node.node_url
-        self._session = node.session
-        prepare(self._session, self._url, CONNECTIONS)
+        self._server = Server(self.connection_pool.get_connection().node_url, CONNECTIONS)
 
     def get(self, path: str, parameters: dict[str, str], most: int) -> bytes | None:
         """The JSON text in the node's answer, or None for its own 404. Raises _StatusError or what requests raises."""
-        with self._session.get(
-            self._url + path,
-            params=parameters,
-            timeout=(CONNECT_TIMEOUT_S, TIMEOUT_S),
-            allow_redirects=False,
-            stream=True,
-        ) as answer:
-            is_found = 200 <= answer.status_code < 300
+        target = f"{path}?{urlencode(parameters)}" if parameters else path
+        with self._server.ask("GET", target, (CONNECT_TIMEOUT_S, TIMEOUT_S)) as answer:
+            is_found = 200 <= answer.status < 300
             body = read_bounded(answer, most if is_found else MAX_WORD_BYTES, ANSWER_TIMEOUT_S)
             if is_found:
                 return body
-            if answer.status_code == 404 and _is_json_object(body):
+            if answer.status == 404 and _is_json_object(body):
                 return None
-            raise _StatusError(answer.status_code, retry_after(answer.headers.get("retry-after", "")))
+            raise _StatusError(answer.status, retry_after(answer.headers.get("retry-after", "")))
 
 
 def _is_block(height: int, answer: bytes) -> bool:

@@ -7,7 +7,7 @@ import requests
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 
 from relay.events import CONTENT_TYPE, CarEvent, encode_batch
-from relay.http import prepare, read_bounded, refused_certificate, why
+from relay.http import Server, read_bounded, refused_certificate, why
 from relay.settings import Secret
 from relay.signing import batch_id, signature_headers
 from relay.verdict import Answer, NoAnswer, Verdict, judge
@@ -22,15 +22,12 @@ class Post:
     """The way to POST /api/ledger-events; its connection is kept. For one thread."""
 
     def __init__(self, url: str, key: Secret, secrets: Sequence[Secret] = ()) -> None:
-        self._url = url
         self._secrets = [secret.decoded() for secret in secrets]
-        self._session = requests.Session()
-        prepare(self._session, url, connections=1)
-        self._session.headers.update({"content-type": CONTENT_TYPE, "x-functions-key": key.reveal()})
+        self._function = Server(url, 1, {"content-type": CONTENT_TYPE, "x-functions-key": key.reveal()})
 
     def close(self) -> None:
         """Close the connection."""
-        self._session.close()
+        self._function.close()
 
     def send(self, batch: Sequence[CarEvent], timeout: float = ANSWER_TIMEOUT_S) -> Verdict:
         """Send a batch once. The answer must begin, and be complete, within `timeout` seconds each."""
@@ -41,17 +38,10 @@ class Post:
         headers = signature_headers(self._secrets, batch_id(sent), int(time.time()), body)
         try:
             # A redirect is not followed: it would take the key to another host.
-            with self._session.post(
-                self._url,
-                data=body,
-                headers=headers,
-                timeout=(CONNECT_TIMEOUT_S, timeout),
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
+            with self._function.ask("POST", "", (CONNECT_TIMEOUT_S, timeout), headers, body) as answer:
                 found = read_bounded(answer, MAX_ANSWER_BYTES, timeout)
                 named = {name.lower(): value for name, value in answer.headers.items()}
-                return Answer(answer.status_code, named, found)
+                return Answer(answer.status, named, found)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             return NoAnswer(f"no answer ({why(error)})", was_sent=not _is_refused(error))
 

@@ -10,6 +10,7 @@ import enum
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -27,7 +28,7 @@ from relay.control import ControlTable
 from relay.errors import LedgerError, LedgerMismatchError, SettingsError, TablesError
 from relay.events import CarEvent, make_event
 from relay.exits import Exit
-from relay.http import prepare
+from relay.http import Server
 from relay.identity import is_of_this_ledger
 from relay.ledger import Ledger
 from relay.logs import printable, short
@@ -220,11 +221,8 @@ def check_nodes(settings: Settings) -> Iterator[Finding]:
 
 def check_clock(about: str, url: str) -> Iterator[Finding]:
     """Whether the clock behind a URL agrees with this one. No body is read, and no redirect followed."""
-    session = requests.Session()
-    prepare(session, url, connections=1)
     try:
-        # HEAD: requests reads the body of a redirect, of whatever length, also of one that it does not follow.
-        with session, session.head(url, timeout=TIMEOUT_S, allow_redirects=False) as answer:
+        with closing(Server(url, connections=1)) as server, server.ask("HEAD", "", (TIMEOUT_S, TIMEOUT_S)) as answer:
             skew = time.time() - email.utils.parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
     except (requests.RequestException, ValueError):
         return
