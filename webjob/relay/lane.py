@@ -104,8 +104,9 @@ class Lane:
 
     def flush(self) -> None:
         """Nothing more is coming for now: wait no longer for batches to fill."""
-        self._is_flushed = True
-        self.bell.ring()
+        if not self._is_flushed:
+            self._is_flushed = True
+            self.bell.ring()
 
     def redrive(self, car: ParkedCar) -> None:
         """Try a parked car again, from its first transaction."""

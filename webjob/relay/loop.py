@@ -33,7 +33,7 @@ from relay.silence import StreamState
 from relay.stream import Stream
 from relay.tally import Tally
 
-TICK_S = 0.1
+TICK_S = 0.2
 CHECKPOINT_EVERY_S = 1.0
 """The checkpoint moves at most so often."""
 HEARTBEAT_S = 2.0
@@ -316,8 +316,10 @@ def stop_on_signals(bell: Bell, exit_code: int = 0) -> None:
 def stop_on_file(bell: Bell, path: str, exit_code: int = 0) -> None:
     """Stop when the file `path` appears, as Kudu makes it; never, where the path is empty."""
 
+    file = Path(path)
+
     def watch() -> None:
-        while not Path(path).exists():
+        while not file.exists():
             time.sleep(SHUTDOWN_FILE_CHECK_S)
         _stop(bell, exit_code)
 

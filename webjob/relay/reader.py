@@ -14,6 +14,8 @@ from relay.bell import Bell
 
 MAX_AHEAD_BYTES = 32 * 1024 * 1024
 LOOK_FOR_STOP_S = 0.2
+BLOCKS_AT_TIP = 2
+"""So many blocks in a row say nothing about how far the tip is: there a block mostly comes with an empty one."""
 
 
 class Sized(Protocol):
@@ -43,6 +45,7 @@ class Reader[B: Sized]:
         self._read = read
         self._bell = bell
         self._workers = workers
+        self._in_a_row = 0
         self._depth = 1
         self._last_size = 0
         self._ahead: deque[_Slot[B]] = deque()
@@ -65,13 +68,15 @@ class Reader[B: Sized]:
         if slot.error is not None or slot.block is None:
             # What was read beyond may be of another moment, or of another node: it is read again.
             self._ahead.clear()
-            self._depth = 1
+            self._in_a_row, self._depth = 0, 1
             if slot.error is not None:
                 raise slot.error
             return None
         self._ahead.popleft()
         self._last_size = slot.block.size
-        self._depth = min(self._depth * 2, self._workers)
+        self._in_a_row += 1
+        if self._in_a_row > BLOCKS_AT_TIP:
+            self._depth = min(self._depth * 2, self._workers)
         return slot.block
 
     @property
