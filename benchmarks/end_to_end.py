@@ -32,7 +32,7 @@ LAST, LOOK_AT_ALL_S = 5, 5.0
 """So many of the last events are looked for; the whole table, which takes Azurite's time, is read more seldom."""
 
 LESSORS = {LESSOR.public_key}
-LANES, BATCH = 8, 100
+LANES, BATCH = 4, 100
 """The relay's lanes, and the events that it sends at once, as it is set by default."""
 BARE_CALLS_AT_ONCE = 16
 

@@ -14,7 +14,7 @@ from benchmarks.figures import percentile
 from benchmarks.history import LESSOR, Json, sign_create, sign_transfer
 from benchmarks.listening import listening
 from benchmarks.parts import Bench, Ledger, Relay, Stub
-from benchmarks.profiling import profiling
+from benchmarks.profiling import THREADED, profiling
 from benchmarks.watching import cpu_seconds, resident_mib
 from local.scenario import car, key_pair, lease
 from local.writer import Writer
@@ -54,8 +54,8 @@ class Scale(msgspec.Struct, frozen=True):
     memory_events: tuple[int, int]
 
 
-QUICK = Scale(pairs=1, live_s=3, leases=6, warm_up_s=1.0, window_s=2.0, memory_events=(5_000, 20_000))
-FULL = Scale(pairs=3, live_s=20, leases=60, warm_up_s=3.0, window_s=8.0, memory_events=(10_000, 100_000))
+QUICK = Scale(pairs=1, live_s=2, leases=5, warm_up_s=1.0, window_s=2.0, memory_events=(5_000, 20_000))
+FULL = Scale(pairs=3, live_s=15, leases=40, warm_up_s=3.0, window_s=8.0, memory_events=(10_000, 100_000))
 LISTENED_BLOCKS = 200
 """Blocks whose transactions a listener receives."""
 
@@ -191,7 +191,7 @@ def catch_up_profiled(bench: Bench, recording: Path, events: int, samples: Path)
         bench.node(recording, "--blocks", str(ENDLESS)) as node,
         bench.stub() as stub,
         bench.relay(node.url, stub) as relay,
-        profiling(relay.pid, samples),
+        profiling(relay.pid, samples, THREADED),
     ):
         _wait_for(relay, stub, events)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 RATE = 200
 """Samples a second."""
 LONGEST_S = 600
+THREADED = "--gil"
 FRAME = re.compile(r"^(?P<function>.*) \((?P<file>[^()]*?)(:\d+)?\)$")
 WAITING = re.compile(r"(select|poll|wait|readinto|recv_into|accept|acquire|watch|sleep)$")
 """What a thread waits in, at the end of the innermost function's name."""
@@ -41,16 +42,21 @@ RELAY_PARTS: Parts = (
     (r"relay/(blocks|events|cars)", "blocks: reading, ordering, encoding"),
     (r"relay/(tables|checkpoint|parked|control|identity)|/azure/", "checkpoint"),
     (r"/requests/|/urllib3/|/http/client|relay/(http|ledger|post)|/ssl|/socket", "HTTP to node and Function"),
-    (r"relay/", "lanes and their queue"),
+    (r"relay/(feeder|gate|progress|pipeline)", "handing out to lanes"),
+    (r"relay/(lane|case|outage|verdict|tally)", "lanes: batches and answers"),
+    (r"relay/", "the rest of the relay"),
 )
 
 
 @contextmanager
-def profiling(pid: int, samples: Path) -> Iterator[None]:
-    """Have py-spy sample a process for the length of a with block, and write its stacks to `samples`."""
+def profiling(pid: int, samples: Path, *options: str) -> Iterator[None]:
+    """Have py-spy sample a process for the length of a with block, and write its stacks to `samples`.
+
+    With THREADED only the thread that has the interpreter's lock is sampled: of many threads, the others wait for it.
+    """
     program = Path(sys.executable).parent / "py-spy"
-    options = ["--format", "raw", "--rate", str(RATE), "--duration", str(LONGEST_S), "--full-filenames"]
-    argv = [str(program), "record", "--pid", str(pid), "--output", str(samples), *options]
+    usual = ["--format", "raw", "--rate", str(RATE), "--duration", str(LONGEST_S), "--full-filenames"]
+    argv = [str(program), "record", "--pid", str(pid), "--output", str(samples), *usual, *options]
     with samples.with_suffix(".log").open("wb") as log:
         spy = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
         try:

@@ -58,7 +58,7 @@ QUICK = Scale(
 FULL = Scale(
     repetitions=3,
     shape=Shape(cars=3_000, transfers=9_000, apart=1_000),
-    replays=Replays(rates=((10, 12), (100, 10), (300, 10)), flood=300, flood_blocks=10),
+    replays=Replays(rates=((10, 10), (100, 8), (300, 8)), flood=300, flood_blocks=10),
     relay=measurements.FULL,
     record=record_measurements.FULL,
     growth=growth.FULL,

@@ -38,10 +38,10 @@ class Scale(msgspec.Struct, frozen=True):
     timing: Timing = USUAL
     ways: Sequence[Way] = WAYS
     side_by_side: int = 6
-    apart_s: float = 5.0
+    apart_s: float = 4.5
 
 
-FULL = Scale(seeds=3, accidents=accidents.ALL)
+FULL = Scale(seeds=2, accidents=accidents.ALL)
 QUICK = Scale(
     seeds=1,
     accidents=accidents.FEW,
