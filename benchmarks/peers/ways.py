@@ -116,7 +116,6 @@ class Forwarder:
     """One way at work on a route; it may be killed, and started again. Its log and what it needs are in `folder`."""
 
     def __init__(self, way: Way, route: Route, folder: Path) -> None:
-        self.started = time.time()
         self._way = way
         self._route = route
         self._folder = folder

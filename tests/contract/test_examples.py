@@ -1,9 +1,13 @@
 """Both sides of the contract, held to the same recorded examples: a batch, and the answer to it."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from local.azurite import azurite
 from relay.blocks import read_transaction
 from relay.events import encode_batch, following, make_event
 from relay.verdict import Answer, Settled, judge
@@ -12,6 +16,13 @@ from tests.contract.conftest import App
 EXAMPLES = Path(__file__).with_name("examples")
 BATCH: list[dict[str, Any]] = json.loads((EXAMPLES / "batch.json").read_text())
 ANSWER: dict[str, Any] = json.loads((EXAMPLES / "answer.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Connection string of an Azurite of this file's own: others post the same batch, and then it is a duplicate."""
+    with azurite(tmp_path_factory.mktemp("azurite") / "azurite.log") as connection_string:
+        yield connection_string
 
 
 def test_the_relay_sends_the_recorded_batch() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from benchmarks import sdk_tables
 from benchmarks.bare_tables import BareTables, CallError, Part, make_all
 from benchmarks.codec import GET, SIZES, measure
 from benchmarks.history import LESSOR
@@ -80,6 +81,14 @@ def test_the_bare_calls_leave_the_same_rows(measured: Stack, history: History, c
     assert measured.rows() == after
 
 
+@pytest.mark.parametrize("concurrency", [1, 16])
+def test_the_bare_calls_by_the_sdk_leave_the_same_rows(measured: Stack, history: History, concurrency: int) -> None:
+    before, after, calls = fold(history)
+    measured.reset(before)
+    asyncio.run(sdk_tables.make_all(measured.tables, Part(concurrency, calls)))
+    assert measured.rows() == after
+
+
 def test_the_programs_that_are_measured_do_what_their_functions_do(measured: Stack) -> None:
     history = HISTORIES["hot keys"]
     before, after, calls = fold(history)
@@ -89,6 +98,9 @@ def test_the_programs_that_are_measured_do_what_their_functions_do(measured: Sta
     measured.reset(before)
     reached = measured.barely([Part(4, calls[:2]), Part(8, calls[2:])])
     assert [one.concurrency for one in reached] == [4, 8]
+    assert measured.rows() == after
+    measured.reset(before)
+    assert [one.concurrency for one in measured.by_sdk([Part(2, calls)])] == [2]
     assert measured.rows() == after
 
 
