@@ -13,7 +13,7 @@ import sys
 import time
 from base64 import b64decode, b64encode
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from email.utils import formatdate
 from itertools import batched
 from pathlib import Path
@@ -205,17 +205,20 @@ async def make_all(connection_string: str, part: Part) -> Reached:
         return Reached(part.concurrency, time.monotonic() - began, time.process_time() - cpu)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """The command line; its exit code."""
+def run(program: str, make: Callable[[str, Part], Awaitable[Reached]], arguments: Sequence[str]) -> int:
+    """The command line of a program that makes the calls of all parts by `make`; its exit code."""
     if len(arguments) != 1:
-        print("usage: python -m benchmarks.bare_tables CALLS.json", file=sys.stderr)
+        print(f"usage: python -m {program} CALLS.json", file=sys.stderr)
         return 2
-    parts: Any = msgspec.json.decode(Path(arguments[0]).read_bytes(), type=list[Part])
+    parts = msgspec.json.decode(Path(arguments[0]).read_bytes(), type=list[Part])
     connection_string = os.environ["TABLES_CONNECTION_STRING"]
-    reached = [asyncio.run(make_all(connection_string, part)) for part in parts]
-    print(msgspec.json.encode(reached).decode())
+
+    async def make_in_turn() -> list[Reached]:
+        return [await make(connection_string, part) for part in parts]
+
+    print(msgspec.json.encode(asyncio.run(make_in_turn())).decode())
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run("benchmarks.bare_tables", make_all, sys.argv[1:]))

@@ -48,8 +48,10 @@ def _lines(run: Run) -> Iterator[str]:
     kind = "A quick run, which is no basis for claims" if run.is_quick else "A full run"
     yield "# What Leasehook reaches, beside the usual ways and beside its limits"
     yield ""
-    yield f"{kind}, written by `make bench{' ARGS=--quick' if run.is_quick else ''}`. {scale.repetitions} repetitions,"
-    yield f"interleaved; {run.minutes:.0f} minutes. {_noise(found.noise)}"
+    yield f"{kind}, written by `make bench{' ARGS=--quick' if run.is_quick else ''}`: {scale.repetitions} repetitions,"
+    yield f"interleaved, in {run.minutes:.0f} minutes."
+    yield ""
+    yield _noise(found.noise)
     yield ""
     for name, title in PLOTS.items():
         yield f"![{title}](svg/{name}.svg)"
@@ -94,6 +96,11 @@ def _ratios(values: Mapping[str, Sequence[float]], found: Found) -> Iterator[str
     )
     beside_limits = [path, *relay_report.ratios_of(values), *record_report.goals_of(values)]
     yield from table(("beside its limit", "ratio", "goal", ""), map(_goal_row, beside_limits))
+    yield "Why a goal is missed, with the profile: [what keeps each stage from its"
+    yield "limit](steps.md#what-keeps-each-stage-from-its-limit)."
+    yield ""
+    yield "Latency and CPU time: below 1, Leasehook takes less. Events a second: above 1, it does more."
+    yield ""
     beside_others = ways_report.ratios_of(found.replays, AT_ONCE)
     yield from table(("beside the usual ways", "ratio"), ([one.name, told_ratio(one.values)] for one in beside_others))
 

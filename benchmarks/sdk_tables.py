@@ -6,19 +6,14 @@ TABLES_CONNECTION_STRING.
 """
 
 import asyncio
-import os
 import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-import msgspec
 from azure.core.exceptions import ResourceNotFoundError
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.data.tables.aio import TableServiceClient
 
-from benchmarks.bare_tables import Part, Reached, chains
+from benchmarks.bare_tables import Part, Reached, chains, run
 from benchmarks.naive_record import operations
 from benchmarks.table_calls import Call
 
@@ -49,17 +44,5 @@ async def make_all(connection_string: str, part: Part) -> Reached:
         return Reached(part.concurrency, time.monotonic() - began, time.process_time() - cpu)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """The command line; its exit code."""
-    if len(arguments) != 1:
-        print("usage: python -m benchmarks.sdk_tables CALLS.json", file=sys.stderr)
-        return 2
-    parts: Any = msgspec.json.decode(Path(arguments[0]).read_bytes(), type=list[Part])
-    connection_string = os.environ["TABLES_CONNECTION_STRING"]
-    reached = [asyncio.run(make_all(connection_string, part)) for part in parts]
-    print(msgspec.json.encode(reached).decode())
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run("benchmarks.sdk_tables", make_all, sys.argv[1:]))

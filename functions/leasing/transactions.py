@@ -17,7 +17,7 @@ TRANSFER = "TRANSFER"
 MAX_AMOUNT = 9 * 10**18
 """The most shares of an asset that BigchainDB takes."""
 MAX_INDEX = 2**31
-"""Characters of a fault that are told: the name of an unknown part may be as long as the transaction."""
+"""The highest place of an output that is taken: no transaction has so many."""
 HASH = re.compile("[0-9a-f]{64}")
 
 TransactionId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
